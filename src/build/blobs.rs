@@ -1,0 +1,220 @@
+//! Layers, and the blobs they are read from: a base's come from a registry or a layout, each at
+//! most once; ours are files.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+use crate::image::{Descriptor, DiffId, Digest};
+use crate::registry::{Network, Registry};
+
+use super::Error;
+use super::images::ImageSource;
+use super::workspace::Workspace;
+
+/// One layer of an image being built.
+#[derive(Clone)]
+pub(super) struct Layer {
+    /// Type, digest and size of the blob.
+    pub(super) descriptor: Descriptor,
+    /// Digest of the tar.
+    pub(super) diff_id: DiffId,
+    /// The bytes.
+    pub(super) blob: Blob,
+}
+
+/// Where a layer's bytes are.
+#[derive(Clone)]
+pub(super) enum Blob {
+    /// Where the base image is.
+    Base(Arc<BaseBlob>),
+    /// In a file of ours.
+    Packed(PathBuf),
+}
+
+impl Layer {
+    /// Reads the blob, from disk or as it arrives.
+    pub(super) fn reader(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
+        match &self.blob {
+            Blob::Base(base) => base.reader(fetcher),
+            Blob::Packed(path) => Ok(Box::new(open(path)?)),
+        }
+    }
+
+    /// The blob as a file, fetched whole if need be.
+    pub(super) fn file(&self, fetcher: &Fetcher) -> Result<PathBuf, Error> {
+        match &self.blob {
+            Blob::Packed(path) => Ok(path.clone()),
+            Blob::Base(base) => base.file(fetcher),
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|e| Error::other(format!("cannot open {}: {e}", path.display())))
+}
+
+/// Fetches blobs into a directory.
+pub(super) struct Fetcher {
+    pub(super) network: Arc<Network>,
+    pub(super) registry: Registry,
+    pub(super) directory: PathBuf,
+}
+
+impl Fetcher {
+    /// Fetches into a build's directory of blobs.
+    pub(super) fn new(network: &Arc<Network>, registry: &Registry, workspace: &Workspace) -> Self {
+        Fetcher { network: network.clone(), registry: registry.clone(), directory: workspace.blobs() }
+    }
+}
+
+/// A blob of a base image.
+pub(super) struct BaseBlob {
+    pub(super) source: ImageSource,
+    pub(super) descriptor: Descriptor,
+    download: OnceLock<Arc<Download>>,
+}
+
+impl BaseBlob {
+    pub(super) fn new(source: ImageSource, descriptor: Descriptor) -> Self {
+        BaseBlob { source, descriptor, download: OnceLock::new() }
+    }
+
+    /// Begins to fetch the blob to disk, once.
+    pub(super) fn start(&self, fetcher: &Fetcher) -> Result<(), Error> {
+        self.download(fetcher).map(drop)
+    }
+
+    fn download(&self, fetcher: &Fetcher) -> Result<Option<Arc<Download>>, Error> {
+        let ImageSource::Registry(reference) = &self.source else { return Ok(None) };
+        if let Some(running) = self.download.get() {
+            return Ok(Some(running.clone()));
+        }
+        let fresh = Download::create(&fetcher.directory, &self.descriptor.digest)?;
+        let download = self.download.get_or_init(|| fresh.clone());
+        if Arc::ptr_eq(download, &fresh) {
+            let (registry, reference) = (fetcher.registry.clone(), reference.clone());
+            let (descriptor, writer) = (self.descriptor.clone(), fresh);
+            fetcher.network.spawn(async move {
+                let mut failure = None;
+                let sink = |piece: bytes::Bytes| {
+                    failure = writer.append(&piece).err();
+                    std::future::ready(failure.is_none())
+                };
+                let end = registry.blob(&reference, &descriptor, sink).await.map_err(|e| e.to_string());
+                let written = failure.map(|e| format!("cannot write {}: {e}", writer.path.display()));
+                writer.end(written.or(end.err()));
+            });
+        }
+        Ok(Some(download.clone()))
+    }
+
+    fn reader(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
+        match (self.download(fetcher)?, &self.source) {
+            (Some(download), _) => Ok(Box::new(DownloadReader { download, position: 0 })),
+            (None, ImageSource::Layout(layout)) => layout.blob(&self.descriptor).map_err(Error::from_display),
+            (None, ImageSource::Registry(_)) => unreachable!("a registry's blob is downloaded"),
+        }
+    }
+
+    fn file(&self, fetcher: &Fetcher) -> Result<PathBuf, Error> {
+        match (self.download(fetcher)?, &self.source) {
+            (Some(download), _) => download.wait(),
+            (None, ImageSource::Layout(layout)) => Ok(layout.blob_path(&self.descriptor.digest)),
+            (None, ImageSource::Registry(_)) => unreachable!("a registry's blob is downloaded"),
+        }
+    }
+
+    /// Reads the blob as it arrives, without a copy on disk.
+    pub(super) fn stream(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
+        match &self.source {
+            ImageSource::Registry(_) if self.download.get().is_some() => self.reader(fetcher),
+            ImageSource::Registry(reference) => {
+                Ok(Box::new(fetcher.registry.reader(reference, &self.descriptor)))
+            }
+            ImageSource::Layout(_) => self.reader(fetcher),
+        }
+    }
+}
+
+/// A file that grows while a blob arrives; readers follow it.
+struct Download {
+    path: PathBuf,
+    file: File,
+    state: Mutex<Arrived>,
+    grown: Condvar,
+}
+
+#[derive(Default)]
+struct Arrived {
+    bytes: u64,
+    ended: bool,
+    error: Option<String>,
+}
+
+impl Download {
+    fn create(directory: &Path, digest: &Digest) -> Result<Arc<Download>, Error> {
+        // Two images may have a layer in common: each download has a file of its own.
+        let created =
+            tempfile::Builder::new().prefix(&format!("base-{}-", digest.short())).tempfile_in(directory);
+        let (file, path) = created
+            .and_then(|f| f.keep().map_err(|e| e.error))
+            .map_err(|e| Error::other(format!("cannot create a file in {}: {e}", directory.display())))?;
+        Ok(Arc::new(Download { path, file, state: Mutex::default(), grown: Condvar::new() }))
+    }
+
+    fn append(&self, piece: &[u8]) -> io::Result<()> {
+        let at = self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        self.file.write_all_at(piece, at)?;
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bytes += piece.len() as u64;
+        self.grown.notify_all();
+        Ok(())
+    }
+
+    fn end(&self, error: Option<String>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.ended = true;
+        state.error = error;
+        self.grown.notify_all();
+    }
+
+    fn wait(&self) -> Result<PathBuf, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while !state.ended {
+            state = self.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &state.error {
+            Some(error) => Err(Error::other(error.clone())),
+            None => Ok(self.path.clone()),
+        }
+    }
+}
+
+struct DownloadReader {
+    download: Arc<Download>,
+    position: u64,
+}
+
+impl Read for DownloadReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.download.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.bytes == self.position && !state.ended {
+            state = self.download.grown.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let available = state.bytes - self.position;
+        if available == 0 {
+            // The end is told only when the digest has been found right.
+            return match &state.error {
+                Some(error) => Err(io::Error::other(error.clone())),
+                None => Ok(0),
+            };
+        }
+        drop(state);
+        let most = buffer.len().min(usize::try_from(available).unwrap_or(usize::MAX));
+        let read = self.download.file.read_at(&mut buffer[..most], self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,355 @@
+//! Walks the plan: stages in their order, or side by side where the placement allows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use crate::config::{BuildConfig, StepOutcome};
+use crate::context::Context;
+use crate::event::{Event, Events, StepId};
+use crate::image::Platform;
+use crate::layer::{Listing, Timestamp, View};
+use crate::plan::{Action, FromImage, Plan, PlannedStage, StageBase, Step};
+use crate::rootfs::{Placement, Rootfs};
+use crate::run::Cancel;
+
+use super::Error;
+use super::blobs::{Fetcher, Layer};
+use super::idle;
+use super::images::Images;
+use super::stage::StageState;
+use super::upload::Uploads;
+use super::workspace::Workspace;
+
+/// Everything that carrying out a plan needs; shared by all stages.
+pub(super) struct Executor<'a> {
+    pub(super) config: &'a BuildConfig,
+    pub(super) events: &'a Events,
+    pub(super) cancel: &'a Cancel,
+    pub(super) plan: &'a Plan,
+    /// The images of `FROM` and `--from`.
+    pub(super) images: &'a Images<'a>,
+    /// Absent where nothing executes.
+    pub(super) placement: Option<&'a dyn Placement>,
+    pub(super) context: Option<&'a Context>,
+    pub(super) workspace: &'a Workspace,
+    pub(super) fetcher: &'a Fetcher,
+    pub(super) uploads: &'a Uploads,
+    /// Time of what steps create themselves.
+    pub(super) now: Timestamp,
+    pub(super) stages: Vec<Slot>,
+    /// The files of images that `COPY --from` names, read once each.
+    pub(super) image_files: Mutex<BTreeMap<String, Arc<Listing>>>,
+    /// The directories that `COPY --from` names, opened before anything was set aside.
+    pub(super) directories: BTreeMap<PathBuf, Context>,
+    /// Trees made ahead of their stages, by position in the plan.
+    pub(super) ahead: Mutex<Trees>,
+    /// How many commands have run.
+    pub(super) commands: AtomicUsize,
+}
+
+/// Trees made ahead, or why they could not be.
+pub(super) type Trees = BTreeMap<usize, Result<Ahead, Error>>;
+
+/// A tree made while another stage's commands ran.
+pub(super) struct Ahead {
+    pub(super) tree: Box<dyn Rootfs>,
+    /// The [`idle::mark`] it should have, computed from its layers.
+    pub(super) mark: u128,
+}
+
+/// Where a stage leaves what it made.
+#[derive(Default)]
+pub(super) struct Slot {
+    done: Mutex<Option<Arc<Done>>>,
+    changed: Condvar,
+}
+
+/// A finished stage.
+pub(super) struct Done {
+    /// Its layers from the bottom, where anybody needs them.
+    pub(super) layers: Vec<Layer>,
+    /// Its files; taken by the one stage that goes on with them.
+    pub(super) files: RwLock<Option<Files>>,
+    /// What its steps took.
+    pub(super) steps: Vec<StepOutcome>,
+    /// The [`idle::mark`] of its files, where commands of other stages could reach them, and how
+    /// many commands had run by then.
+    pub(super) mark: Option<(u128, usize)>,
+}
+
+/// A stage's files.
+pub(super) enum Files {
+    /// On disk.
+    Disk(Box<dyn Rootfs>),
+    /// In memory, with contents where somebody copies from them.
+    Listed(Listing),
+}
+
+impl Files {
+    /// The files as they are now.
+    pub(super) fn view(&self) -> &dyn View {
+        match self {
+            Files::Disk(tree) => tree.view(),
+            Files::Listed(listing) => listing,
+        }
+    }
+}
+
+impl Executor<'_> {
+    /// Carries out all stages; the target's layers and what all steps took.
+    pub(super) fn run(&self) -> Result<(Vec<Layer>, Vec<StepOutcome>), Error> {
+        let parallel = self.placement.is_none_or(Placement::parallel);
+        let outcome = if parallel { self.side_by_side() } else { self.one_by_one() };
+        outcome?;
+        let mut steps = Vec::new();
+        let mut layers = Vec::new();
+        for (at, slot) in self.stages.iter().enumerate() {
+            if let Some(done) = &*slot.done.lock().unwrap_or_else(PoisonError::into_inner) {
+                steps.extend(done.steps.iter().cloned());
+                if at == self.plan.target {
+                    layers.clone_from(&done.layers);
+                }
+            }
+        }
+        Ok((layers, steps))
+    }
+
+    /// Stages in their order. While one runs, the tree of the next that needs one is unpacked.
+    fn one_by_one(&self) -> Result<(), Error> {
+        for at in 0..self.plan.stages.len() {
+            std::thread::scope(|scope| {
+                let next = (at + 1..self.plan.stages.len()).find(|next| self.unpacks_image(*next));
+                let ahead = next.filter(|next| !self.has_tree_ahead(*next));
+                // The stage's own tree first: both would be slower side by side.
+                let mut state = self.open(at)?;
+                let making = ahead.map(|next| scope.spawn(move || self.make_ahead(next)));
+                let outcome = self.steps(at, &mut state).and_then(|()| self.close(at, state));
+                if let Some(making) = making {
+                    making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                }
+                outcome
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a stage starts by unpacking an image.
+    fn unpacks_image(&self, at: usize) -> bool {
+        let stage = &self.plan.stages[at];
+        stage.on_disk && matches!(stage.base, StageBase::Image(_))
+    }
+
+    fn has_tree_ahead(&self, at: usize) -> bool {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&at)
+    }
+
+    /// Unpacks a stage's base before its turn.
+    fn make_ahead(&self, at: usize) {
+        let stage = &self.plan.stages[at];
+        let StageBase::Image(image) = &stage.base else { return };
+        let made = self.images.get(image, &stage.platform).and_then(|resolved| {
+            let tree = super::stage::unpacked(self, at, &resolved.layers)?;
+            let mark =
+                idle::mark(&super::stage::listed(self, &resolved.layers, false)?).map_err(unreadable)?;
+            Ok(Ahead { tree, mark })
+        });
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(at, made);
+    }
+
+    /// A thread a stage; each waits for the stages it needs. The first failure ends the rest, and
+    /// is the one reported.
+    fn side_by_side(&self) -> Result<(), Error> {
+        let failures = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for at in 0..self.plan.stages.len() {
+                let failures = &failures;
+                scope.spawn(move || {
+                    if let Err(error) = self.stage(at) {
+                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);
+                        self.cancel.abort();
+                        for slot in &self.stages {
+                            slot.changed.notify_all();
+                        }
+                    }
+                });
+            }
+        });
+        let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let (cancelled, real): (Vec<_>, Vec<_>) =
+            failures.into_iter().partition(|e| matches!(e.root(), Error::Cancelled { .. }));
+        real.into_iter().chain(cancelled).next().map_or(Ok(()), Err)
+    }
+
+    /// One stage, from its base to its last step.
+    fn stage(&self, at: usize) -> Result<(), Error> {
+        let mut state = self.open(at)?;
+        self.steps(at, &mut state)?;
+        self.close(at, state)
+    }
+
+    fn open(&self, at: usize) -> Result<StageState, Error> {
+        StageState::open(self, at).map_err(|e| e.at(&self.plan.stages[at].place))
+    }
+
+    fn steps(&self, at: usize, state: &mut StageState) -> Result<(), Error> {
+        let stage = &self.plan.stages[at];
+        let total = stage.steps.len() + 1;
+        for (number, step) in stage.steps.iter().enumerate() {
+            self.step(at, stage, number, total, step, state)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self, at: usize, state: StageState) -> Result<(), Error> {
+        let done = state.finish(self, at)?;
+        let slot = &self.stages[at];
+        *slot.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(done));
+        slot.changed.notify_all();
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        at: usize,
+        stage: &PlannedStage,
+        number: usize,
+        total: usize,
+        step: &Step,
+        state: &mut StageState,
+    ) -> Result<(), Error> {
+        self.check_cancelled()?;
+        if matches!(step.action, Action::Metadata) {
+            return Ok(());
+        }
+        let id = StepId { stage: stage.number, step: number + 1 };
+        let started = Instant::now();
+        self.events.send(Event::StepStarted {
+            id,
+            stage_name: stage.name.clone(),
+            number: number + 2,
+            total,
+            text: step.text.clone(),
+            line: step.place.line(),
+        });
+        match state.step(self, at, id, step) {
+            Ok(layer) => {
+                let duration = started.elapsed();
+                self.events.send(Event::StepFinished { id, duration, layer });
+                let (stage, instruction) = (stage.name.clone(), step.text.clone());
+                state.steps.push(StepOutcome { stage, instruction, duration });
+                Ok(())
+            }
+            Err(error) => {
+                self.events.send(Event::StepFailed { id, duration: started.elapsed() });
+                Err(error.at(&step.place))
+            }
+        }
+    }
+
+    /// Fails if somebody asked for the end.
+    pub(super) fn check_cancelled(&self) -> Result<(), Error> {
+        match self.cancel.signal() {
+            Some(signal) => Err(Error::cancelled(signal)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for an earlier stage.
+    pub(super) fn wait_for(&self, at: usize) -> Result<Arc<Done>, Error> {
+        let slot = &self.stages[at];
+        let mut done = slot.done.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(done) = &*done {
+                return Ok(done.clone());
+            }
+            self.check_cancelled()?;
+            // The other stage notifies; a signal does not, so look now and then.
+            let wait = std::time::Duration::from_millis(100);
+            done = slot.changed.wait_timeout(done, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The mark of a finished stage's files, if commands of later stages can reach them before
+    /// they are used.
+    pub(super) fn mark(&self, at: usize, files: Option<&Files>) -> Result<Option<(u128, usize)>, Error> {
+        let serial = self.placement.is_some_and(|p| !p.parallel());
+        let runs = |s: &PlannedStage| s.steps.iter().any(|step| matches!(step.action, Action::Run(_)));
+        match files {
+            Some(Files::Disk(tree)) if serial && self.plan.stages[at + 1..].iter().any(runs) => {
+                let mark = idle::mark(tree.view()).map_err(unreadable)?;
+                Ok(Some((mark, self.commands.load(Ordering::SeqCst))))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether a finished stage's files are what they were when it ended.
+    pub(super) fn is_intact(&self, done: &Done, files: &Files) -> Result<bool, Error> {
+        match done.mark {
+            Some((mark, commands)) if commands != self.commands.load(Ordering::SeqCst) => {
+                Ok(idle::mark(files.view()).map_err(unreadable)? == mark)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether a stage's layers are wanted: it is the target or what that is built on.
+    pub(super) fn wants_layers(&self, at: usize) -> bool {
+        let mut above = self.plan.target;
+        loop {
+            if above == at {
+                return true;
+            }
+            match self.plan.stages[above].base {
+                StageBase::Stage(parent) => above = parent,
+                _ => break,
+            }
+        }
+        // In place, a stage that others start from may have to be unpacked again.
+        let serial = self.placement.is_some_and(|p| !p.parallel());
+        serial && self.plan.stages.iter().any(|s| matches!(s.base, StageBase::Stage(p) if p == at))
+    }
+
+    /// Whether a layer of this stage becomes part of the result.
+    pub(super) fn in_result(&self, at: usize) -> bool {
+        let mut above = self.plan.target;
+        while above != at {
+            match self.plan.stages[above].base {
+                StageBase::Stage(parent) => above = parent,
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// How many later stages need this one's files.
+    pub(super) fn users(&self, at: usize) -> usize {
+        let starts = |s: &&PlannedStage| matches!(s.base, StageBase::Stage(p) if p == at);
+        let built_on = self.plan.stages.iter().filter(starts).count();
+        let copied = self.plan.stages.iter().flat_map(|s| &s.steps).filter(|step| {
+            matches!(&step.action, Action::Copy(c) if matches!(c.from, crate::plan::CopyFrom::Stage(f) if f == at))
+        });
+        built_on + copied.count()
+    }
+
+    /// The files of an image that is only copied from.
+    pub(super) fn image_files(&self, image: &FromImage, platform: &Platform) -> Result<Arc<Listing>, Error> {
+        let resolved = self.images.get(image, platform)?;
+        let key = resolved.manifest.config.digest.hex();
+        // Held while reading, so that a second stage waits for the first and reads nothing.
+        let mut known = self.image_files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = known.get(&key) {
+            return Ok(files.clone());
+        }
+        let files = Arc::new(super::stage::listed(self, &resolved.layers, true)?);
+        known.insert(key, files.clone());
+        Ok(files)
+    }
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::other(format!("cannot look at a stage's files: {error}"))
+}

@@ -1,0 +1,199 @@
+//! Base images: from a name to manifest, config and layers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::NamedContext;
+use crate::image::{
+    Descriptor, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform, Reference,
+};
+use crate::plan::{Action, BaseImage, Bases, CopyFrom, FromImage, Plan, StageBase};
+use crate::registry::{Direction, Network, Registry};
+
+use super::Error;
+use super::blobs::{BaseBlob, Blob, Layer};
+
+/// Most bytes of a config: what registries accept as a manifest, and more than any config has.
+const MAX_CONFIG: u64 = 8 << 20;
+
+/// Where an image's blobs are.
+#[derive(Clone)]
+pub(super) enum ImageSource {
+    /// In a repository.
+    Registry(Reference),
+    /// In a layout on disk.
+    Layout(Arc<OciLayout>),
+}
+
+/// An image whose manifest and config are known.
+pub(super) struct ResolvedImage {
+    pub(super) manifest: Manifest,
+    pub(super) media_type: MediaType,
+    pub(super) config: ImageConfig,
+    /// From the bottom; shared by all stages, so that each blob is fetched once.
+    pub(super) layers: Vec<Layer>,
+}
+
+/// Looks images up, each once.
+pub(super) struct Images<'a> {
+    network: &'a Network,
+    registry: &'a Registry,
+    known: BTreeMap<String, Arc<ResolvedImage>>,
+}
+
+impl<'a> Images<'a> {
+    pub(super) fn new(network: &'a Network, registry: &'a Registry) -> Self {
+        Images { network, registry, known: BTreeMap::new() }
+    }
+
+    /// An image for a platform.
+    pub(super) fn resolve(
+        &mut self,
+        image: &FromImage,
+        platform: &Platform,
+    ) -> Result<Arc<ResolvedImage>, Error> {
+        let key = key(image, platform);
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let resolved = match image {
+            FromImage::Registry(reference) | FromImage::Named(_, NamedContext::Image(reference)) => {
+                self.registry_image(reference, platform)?
+            }
+            FromImage::Named(_, NamedContext::OciLayout { path, tag, digest }) => {
+                let layout = OciLayout::open(path).map_err(Error::from_display)?;
+                let found =
+                    layout.find(tag.as_deref(), digest.as_ref(), platform).map_err(Error::from_display)?;
+                let config = layout.read(&found.manifest.config).map_err(Error::from_display)?;
+                let media_type = found.manifest.media_type.clone().unwrap_or(found.descriptor.media_type);
+                let source = ImageSource::Layout(Arc::new(layout));
+                resolved(source, found.manifest, media_type, &config, &image.to_string())?
+            }
+            FromImage::Named(name, NamedContext::Directory(_)) => {
+                return Err(Error::other(format!("the build context '{name}' is a directory, not an image")));
+            }
+        };
+        let resolved = Arc::new(resolved);
+        self.known.insert(key, resolved.clone());
+        Ok(resolved)
+    }
+
+    fn registry_image(&self, reference: &Reference, platform: &Platform) -> Result<ResolvedImage, Error> {
+        self.network.block_on(async {
+            let mut raw = self.registry.manifest(reference, Direction::Pull).await?;
+            let mut pinned = reference.clone();
+            // An index may hold an index; nobody nests deeper.
+            for _ in 0..3 {
+                let parsed = ManifestOrIndex::parse(&raw.bytes, Some(raw.media_type.as_str()))
+                    .map_err(|e| Error::other(format!("{pinned}: {e}")))?;
+                match parsed {
+                    ManifestOrIndex::Manifest(manifest) => {
+                        let config = self.small_blob(&pinned, &manifest.config).await?;
+                        let media_type = manifest.media_type.clone().unwrap_or(raw.media_type);
+                        let source = ImageSource::Registry(pinned);
+                        return resolved(source, *manifest, media_type, &config, &reference.to_string());
+                    }
+                    ManifestOrIndex::Index(index) => {
+                        let chosen =
+                            index.select(platform).map_err(|e| Error::other(format!("{reference}: {e}")))?;
+                        pinned = pinned.clone_with_digest(chosen.digest.to_string());
+                        raw = self.registry.manifest(&pinned, Direction::Pull).await?;
+                    }
+                }
+            }
+            Err(Error::other(format!("{reference}: indexes are nested too deeply")))
+        })
+    }
+
+    async fn small_blob(&self, from: &Reference, blob: &Descriptor) -> Result<Vec<u8>, Error> {
+        Ok(self.registry.blob_bytes(from, blob, MAX_CONFIG).await?)
+    }
+
+    /// Resolves the images that are only copied from: later the network may be needed from inside
+    /// another root, and credentials are not to be had there.
+    pub(super) fn resolve_sources(&mut self, plan: &Plan) -> Result<(), Error> {
+        for stage in &plan.stages {
+            for step in &stage.steps {
+                if let Action::Copy(copy) = &step.action
+                    && let CopyFrom::Image(image) = &copy.from
+                {
+                    self.resolve(image, &stage.platform).map_err(|e| e.at(&step.place))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An image that was resolved while planning.
+    pub(super) fn get(&self, image: &FromImage, platform: &Platform) -> Result<Arc<ResolvedImage>, Error> {
+        let known = self.known.get(&key(image, platform));
+        known.cloned().ok_or_else(|| Error::other(format!("{image} was not looked up before the build")))
+    }
+
+    /// The image that a stage, or the stage it goes on from, is built on.
+    pub(super) fn base_of(&self, plan: &Plan, at: usize) -> Option<Arc<ResolvedImage>> {
+        let stage = &plan.stages[at];
+        match &stage.base {
+            StageBase::Scratch => None,
+            StageBase::Stage(parent) => self.base_of(plan, *parent),
+            StageBase::Image(image) => self.get(image, &stage.platform).ok(),
+        }
+    }
+}
+
+impl Bases for Images<'_> {
+    type Error = Error;
+
+    fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, Error> {
+        Ok(BaseImage { config: self.resolve(image, platform)?.config.clone() })
+    }
+}
+
+fn key(image: &FromImage, platform: &Platform) -> String {
+    format!("{image} {platform}")
+}
+
+fn resolved(
+    source: ImageSource,
+    manifest: Manifest,
+    media_type: MediaType,
+    config: &[u8],
+    name: &str,
+) -> Result<ResolvedImage, Error> {
+    let mut config: ImageConfig = serde_json::from_slice(config)
+        .map_err(|e| Error::other(format!("{name}: the image config is not valid: {e}")))?;
+    let (count, diff_ids) = (manifest.layers.len(), config.rootfs.diff_ids.len());
+    if count != diff_ids {
+        return Err(Error::other(format!(
+            "{name}: the manifest has {count} layers and the config {diff_ids} diff ids"
+        )));
+    }
+    if config.os == "windows" {
+        return Err(Error::Other {
+            message: format!("{name} is a Windows image, and only Linux images can be built here"),
+            help: Some("build Windows images with Docker on a Windows host".to_owned()),
+        });
+    }
+    complete_history(&mut config, count);
+    let layers = manifest
+        .layers
+        .iter()
+        .zip(&config.rootfs.diff_ids)
+        .map(|(descriptor, diff_id)| Layer {
+            descriptor: descriptor.clone(),
+            diff_id: *diff_id,
+            blob: Blob::Base(Arc::new(BaseBlob::new(source.clone(), descriptor.clone()))),
+        })
+        .collect();
+    Ok(ResolvedImage { manifest, media_type, config, layers })
+}
+
+/// Gives every layer of a base a history entry, as BuildKit does: readers count one for each layer.
+fn complete_history(config: &mut ImageConfig, layers: usize) {
+    let known = config.history.iter().filter(|h| !h.empty_layer).count();
+    for _ in known..layers {
+        config
+            .history
+            .push(History { comment: Some("base layer without history".to_owned()), ..History::default() });
+    }
+}

@@ -1,0 +1,299 @@
+//! The executor: walks the plan and makes the image.
+
+mod assemble;
+mod blobs;
+mod copy;
+mod error;
+mod executor;
+mod idle;
+mod images;
+mod products;
+mod run;
+mod sources;
+mod squash;
+mod stage;
+mod upload;
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+pub use error::Error;
+
+use crate::config::{BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOutcome, StepOutcome};
+use crate::context::{self, Context};
+use crate::dockerfile;
+use crate::event::Events;
+use crate::image::{Platform, Reference};
+use crate::keychain::Keychain;
+use crate::layer::Timestamp;
+use crate::plan::{self, Action, Arguments, CopyFrom, Inputs, Plan, PlanError};
+use crate::registry::{Network, Registry, Task};
+use crate::rootfs;
+use crate::run::Cancel;
+
+use blobs::{Fetcher, Layer};
+use executor::{Executor, Slot};
+use images::Images;
+use upload::Uploads;
+use workspace::Workspace;
+
+/// Builds an image as configured, pushes it if asked, and says what came out.
+///
+/// # Errors
+/// [`Error`]; whatever happens, no tag is written before all blobs are, and the container's
+/// own files are back in their place.
+pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<BuildOutcome, Error> {
+    let started = Instant::now();
+    if rootfs::inplace::restore(&config.rootfs.home_dir, events)? {
+        events.info("put the container's own files back, which a build that was killed had set aside");
+    }
+    let mut context =
+        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
+    let source =
+        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    let dockerfile = dockerfile::parse(&source).map_err(Error::Dockerfile)?;
+    dockerfile.warnings.iter().for_each(|w| events.warn(w.to_string()));
+
+    let session = Session::open(config, events)?;
+    let rights = session.try_rights();
+    let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let arguments = Arguments::new(&config.build_args, &platform);
+    let inputs = Inputs {
+        dockerfile: &dockerfile,
+        arguments: &arguments,
+        target: config.target.as_deref(),
+        contexts: &config.build_contexts,
+        platform_given: config.platform.is_some(),
+    };
+    let mut images = Images::new(&session.network, &session.registry);
+    let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
+    images.resolve_sources(&plan)?;
+    let format = image_format(config, &plan, &images)?;
+    rights.wait()?;
+
+    let workspace = Workspace::create(&config.rootfs.work_dir)?;
+    let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
+    let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
+    let job = Job { config, events, cancel, plan: &plan, images: &images, context: context.as_ref() };
+    let Made { layers, steps, placement } = carry_out(&job, &session, &workspace, &fetcher, &uploads)?;
+
+    let image = assemble::assemble(config, &plan, &images, &layers, format)?;
+    let pushed = session.destinations().to_vec();
+    std::thread::scope(|scope| {
+        // Trees nobody needs any more go while the image is written and sent.
+        let cleared = scope.spawn(|| placement.map_or(Ok(()), |p| p.finish()));
+        products::write(config, &fetcher, &image, &layers, events)?;
+        if !pushed.is_empty() {
+            uploads.file(&image.config_descriptor, workspace.write_blob("config.json", &image.config)?);
+            uploads.finish()?;
+            uploads.manifests(&pushed, &image.manifest, &image.manifest_descriptor.media_type)?;
+        }
+        cleared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok::<(), Error>(())
+    })?;
+    Ok(outcome(image, &layers, steps, pushed, started))
+}
+
+/// What carrying out a plan made.
+struct Made {
+    /// The target's layers.
+    layers: Vec<Layer>,
+    steps: Vec<StepOutcome>,
+    /// What is still to be cleared away; the container's own files are back already.
+    placement: Option<Box<dyn rootfs::Placement>>,
+}
+
+/// What the steps are carried out for.
+struct Job<'a> {
+    config: &'a BuildConfig,
+    events: &'a Events,
+    cancel: &'a Cancel,
+    plan: &'a Plan,
+    images: &'a Images<'a>,
+    context: Option<&'a Context>,
+}
+
+/// Carries out the plan's steps. Whatever happens, the container's own files are back
+/// when this returns.
+fn carry_out(
+    job: &Job<'_>,
+    session: &Session<'_>,
+    workspace: &Workspace,
+    fetcher: &Fetcher,
+    uploads: &Uploads,
+) -> Result<Made, Error> {
+    let placement = if job.plan.stages.iter().any(|s| s.on_disk) {
+        let mut rootfs = job.config.rootfs.clone();
+        rootfs.work_dir = workspace.path().to_owned();
+        let (placement, why) =
+            rootfs::open_placement(&rootfs, &session.secrets, threads(job.config), job.events)?;
+        job.events.info(why);
+        Some(placement)
+    } else {
+        job.events.info("no root filesystem: nothing is executed");
+        None
+    };
+    let now = assemble::created(job.config)?;
+    let executor = Executor {
+        config: job.config,
+        events: job.events,
+        cancel: job.cancel,
+        plan: job.plan,
+        images: job.images,
+        placement: placement.as_deref(),
+        context: job.context,
+        workspace,
+        fetcher,
+        uploads,
+        now: Timestamp { seconds: now.as_second(), nanoseconds: 0 },
+        stages: job.plan.stages.iter().map(|_| Slot::default()).collect(),
+        image_files: Mutex::default(),
+        directories: named_directories(job.plan)?,
+        ahead: Mutex::default(),
+        commands: AtomicUsize::new(0),
+    };
+    let outcome = executor.run();
+    drop(executor);
+    // In place, whatever comes next needs the container's own files.
+    let finished = match &placement {
+        Some(placement) if outcome.is_err() => placement.finish(),
+        Some(placement) => placement.leave(),
+        None => Ok(()),
+    };
+    let (layers, steps) = outcome?;
+    finished?;
+    Ok(Made { layers, steps, placement })
+}
+
+/// What speaks to registries during one build.
+struct Session<'a> {
+    network: Arc<Network>,
+    registry: Registry,
+    config: &'a BuildConfig,
+    /// Files with credentials, which steps must not see.
+    secrets: Vec<PathBuf>,
+}
+
+impl<'a> Session<'a> {
+    fn open(config: &'a BuildConfig, events: &Events) -> Result<Session<'a>, Error> {
+        let network =
+            Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
+        let keychain = Keychain::new(&config.keychain, events.clone())?;
+        let secrets = keychain.files();
+        let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
+        Ok(Session { network, registry, config, secrets })
+    }
+
+    /// Where the image is pushed.
+    fn destinations(&self) -> &'a [Reference] {
+        if self.config.push { &self.config.destinations } else { &[] }
+    }
+
+    /// Begins to find out whether the destinations may be written, before the first step.
+    fn try_rights(&self) -> Rights {
+        let registry = self.registry.clone();
+        let destinations = self.destinations().to_vec();
+        let skip = self.config.registry.skip_push_permission_check;
+        Rights(self.network.spawn(async move {
+            for destination in destinations.iter().filter(|_| !skip) {
+                registry.check_push(destination).await?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+/// Opens the directories that `COPY --from` names: later they may have been set aside.
+fn named_directories(plan: &Plan) -> Result<BTreeMap<PathBuf, Context>, Error> {
+    let mut directories = BTreeMap::new();
+    for step in plan.stages.iter().flat_map(|s| &s.steps) {
+        if let Action::Copy(copy) = &step.action
+            && let CopyFrom::Directory(_, path) = &copy.from
+            && !directories.contains_key(path)
+        {
+            let context = Context::named(path).map_err(|e| Error::from_display(e).at(&step.place))?;
+            directories.insert(path.clone(), context);
+        }
+    }
+    Ok(directories)
+}
+
+/// A check of rights that goes on beside.
+struct Rights(Task<Result<(), Error>>);
+
+impl Rights {
+    fn wait(self) -> Result<(), Error> {
+        self.0.wait().unwrap_or_else(|| Err(Error::other("the check of push rights was ended")))
+    }
+}
+
+/// The result's family of media types: the one asked for, or the base's, or OCI for scratch.
+fn image_format(config: &BuildConfig, plan: &Plan, images: &Images<'_>) -> Result<ImageFormat, Error> {
+    let base = images.base_of(plan, plan.target);
+    let inherited = base.map_or(ImageFormat::Oci, |b| b.media_type.format());
+    let format = config.image_format.unwrap_or(inherited);
+    if format == ImageFormat::Docker && config.compression.algorithm == Compression::Zstd {
+        return Err(Error::Other {
+            message: "Docker's image format has no zstd layers".to_owned(),
+            help: Some("add --image-format=oci, or use --compression=gzip".to_owned()),
+        });
+    }
+    Ok(format)
+}
+
+fn outcome(
+    image: assemble::Image,
+    layers: &[Layer],
+    steps: Vec<StepOutcome>,
+    pushed: Vec<Reference>,
+    started: Instant,
+) -> BuildOutcome {
+    let history = image.image_config.history.iter().filter(|h| !h.empty_layer);
+    let texts =
+        history.map(|h| h.created_by.clone().unwrap_or_default()).chain(std::iter::repeat(String::new()));
+    BuildOutcome {
+        digest: image.manifest_descriptor.digest,
+        media_type: image.manifest_descriptor.media_type,
+        manifest_size: image.manifest_descriptor.size,
+        config_digest: image.config_descriptor.digest,
+        platform: image.image_config.platform(),
+        pushed,
+        layers: layers
+            .iter()
+            .zip(texts)
+            .map(|(layer, created_by)| LayerOutcome {
+                descriptor: layer.descriptor.clone(),
+                created_by,
+                from_base: matches!(layer.blob, blobs::Blob::Base(_)),
+            })
+            .collect(),
+        steps,
+        duration: started.elapsed(),
+    }
+}
+
+/// Threads for work that keeps a core busy.
+fn threads(config: &BuildConfig) -> usize {
+    config.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
+/// Paths that are in no layer, as layers name them.
+fn ignored(config: &BuildConfig) -> Vec<Vec<u8>> {
+    config.ignore_paths.iter().map(|p| copy::clean(p.as_os_str().as_encoded_bytes())).collect()
+}
+
+/// Whether a path is `directory` or below it.
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+}
+
+fn plan_error(error: PlanError<Error>) -> Error {
+    match error {
+        PlanError::Dockerfile(all) => Error::Dockerfile(all),
+        PlanError::Base { place, error } => error.at(&place),
+    }
+}

@@ -1,0 +1,70 @@
+//! `RUN`: a command in the stage's root.
+
+use crate::event::{Event, StepId};
+use crate::plan::{Place, RunStep};
+use crate::rootfs::Rootfs;
+use crate::run::{Ended, Process, RunError, Script, user};
+
+use super::Error;
+use super::executor::Executor;
+
+/// Exit code for a command that a signal ended, as kaniko gives it.
+const KILLED: u8 = 255;
+
+/// Runs the command; its changes are in the tree when this returns.
+pub(super) fn run(
+    executor: &Executor<'_>,
+    tree: &mut dyn Rootfs,
+    id: StepId,
+    step: &RunStep,
+    place: &Place,
+) -> Result<(), Error> {
+    let root = tree.enter()?;
+    let user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
+    let env: Vec<String> = step.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    executor.commands.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    let script = step.script.as_ref().map(|s| Script { name: s.name.clone(), content: s.content.clone() });
+    let process = Process {
+        root: &root,
+        argv: &step.argv,
+        env: &env,
+        cwd: &step.workdir,
+        user: &user,
+        script: script.as_ref(),
+    };
+    let mut output = |stream, line: &[u8]| {
+        executor.events.send(Event::StepOutput { id, stream, line: line.to_vec() });
+    };
+    let failed = |message: String, code: u8| {
+        let place = Box::new(place.diagnostic(message));
+        Error::Command { place, code }
+    };
+    match crate::run::run(&process, &mut output, executor.cancel) {
+        Ok(Ended::Exited(0)) => Ok(()),
+        Ok(Ended::Exited(code)) => {
+            let shown = u8::try_from(code & 0xff).unwrap_or(1).max(1);
+            Err(failed(format!("the command exited with code {code}"), shown))
+        }
+        Ok(Ended::Signaled(signal)) => {
+            Err(failed(format!("the command was ended by {}", signal_name(signal)), KILLED))
+        }
+        Err(RunError::Cancelled { signal }) => Err(Error::cancelled(signal)),
+        Err(error) => match error.exit_code() {
+            Some(code) => Err(failed(error.to_string(), code)),
+            None => Err(Error::from_display(error)),
+        },
+    }
+}
+
+/// A signal for people, with what commonly sends it.
+fn signal_name(signal: i32) -> String {
+    match signal {
+        libc::SIGKILL => "SIGKILL (signal 9); the kernel sends it when memory runs out".to_owned(),
+        libc::SIGTERM => "SIGTERM (signal 15)".to_owned(),
+        libc::SIGSEGV => "SIGSEGV (signal 11)".to_owned(),
+        libc::SIGABRT => "SIGABRT (signal 6)".to_owned(),
+        libc::SIGINT => "SIGINT (signal 2)".to_owned(),
+        libc::SIGPIPE => "SIGPIPE (signal 13)".to_owned(),
+        other => format!("signal {other}"),
+    }
+}

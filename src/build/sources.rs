@@ -1,0 +1,107 @@
+//! Where the files of a `COPY` are: the context, another stage, an image, a named directory.
+
+use std::sync::PoisonError;
+
+use crate::context::Context;
+use crate::layer::{Entry, View};
+use crate::plan::{CopyFrom, CopySource, CopyStep};
+
+use super::Error;
+use super::copy::{CopyJob, SourceTree, copy_entries};
+use super::executor::Executor;
+
+/// The entries of a copy's layer.
+pub(super) fn copy(
+    executor: &Executor<'_>,
+    at: usize,
+    destination: &dyn View,
+    step: &CopyStep,
+) -> Result<Vec<Entry>, Error> {
+    refuse(step)?;
+    // `--link` knows nothing of what is below: parents are new, links are not followed.
+    let nothing = crate::layer::Listing::new();
+    let destination = if step.link && step.chown.is_none() { &nothing } else { destination };
+    let spool = || executor.workspace.spool();
+    let entries = |source: Option<SourceTree<'_>>| {
+        let job = CopyJob { step, source, destination, now: executor.now, spool: &spool };
+        copy_entries(&job).map_err(Error::from_display)
+    };
+    if step.sources.iter().all(|s| matches!(s, CopySource::Inline { .. })) {
+        return entries(None);
+    }
+    match &step.from {
+        CopyFrom::Context => {
+            let moved = executor.context.map(|c| relocated(executor, c)).transpose()?.flatten();
+            let context = moved.as_ref().or(executor.context);
+            entries(context.map(|c| tree(c, "the build context".to_owned())))
+        }
+        CopyFrom::Directory(name, path) => {
+            let opened = executor.directories.get(path);
+            let moved = opened.map(|c| relocated(executor, c)).transpose()?.flatten();
+            let context = moved.as_ref().or(opened);
+            entries(context.map(|c| tree(c, format!("the build context '{name}'"))))
+        }
+        CopyFrom::Stage(from) => {
+            let done = executor.wait_for(*from)?;
+            let files = done.files.read().unwrap_or_else(PoisonError::into_inner);
+            let files = files.as_ref().ok_or_else(|| Error::other("the stage's files are gone"))?;
+            let name = format!("the stage '{}'", executor.plan.stages[*from].name);
+            if !executor.is_intact(&done, files)? {
+                return Err(Error::Other {
+                    message: format!("a command of another stage changed the files of {name}"),
+                    help: Some("name directories in place of / in commands that go through all files (chown -R, find)".to_owned()),
+                });
+            }
+            entries(Some(SourceTree {
+                view: files.view(),
+                ignore: None,
+                ignore_file: None,
+                keep_owner: true,
+                name,
+            }))
+        }
+        CopyFrom::Image(image) => {
+            let files = executor.image_files(image, &executor.plan.stages[at].platform)?;
+            let name = image.to_string();
+            entries(Some(SourceTree {
+                view: &*files,
+                ignore: None,
+                ignore_file: None,
+                keep_owner: true,
+                name,
+            }))
+        }
+    }
+}
+
+/// The context where its files are now, if building in place has set them aside.
+fn relocated(executor: &Executor<'_>, context: &Context) -> Result<Option<Context>, Error> {
+    let Some(placement) = executor.placement else { return Ok(None) };
+    let now = placement.locate(context.path());
+    if now == context.path() {
+        return Ok(None);
+    }
+    context.relocated(&now).map(Some).map_err(Error::from_display)
+}
+
+fn tree(context: &Context, name: String) -> SourceTree<'_> {
+    let rules = context.ignore();
+    SourceTree {
+        view: context.view(),
+        ignore: rules.map(|r| &r.matcher),
+        ignore_file: rules.map(|r| r.path.as_path()),
+        keep_owner: false,
+        name,
+    }
+}
+
+/// What would change the result and is not there yet.
+fn refuse(step: &CopyStep) -> Result<(), Error> {
+    if step.parents {
+        return Err(Error::Other {
+            message: "COPY --parents is not supported yet".to_owned(),
+            help: Some("name the directories in the destination, one COPY each".to_owned()),
+        });
+    }
+    Ok(())
+}

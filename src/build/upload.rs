@@ -1,0 +1,110 @@
+//! Blobs on their way to the destinations while later steps run.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::image::{Descriptor, MediaType, Reference};
+use crate::registry::{Blob as Content, BlobContent, Network, Registry, RegistryError, Task};
+
+use super::Error;
+use super::blobs::{Blob, Layer};
+use super::images::ImageSource;
+
+/// Sends blobs to every repository of the destinations.
+pub(super) struct Uploads {
+    network: Arc<Network>,
+    registry: Registry,
+    /// One reference for each repository, in the order of the destinations.
+    repositories: Vec<Reference>,
+    running: Mutex<Vec<Task<Result<(), RegistryError>>>>,
+}
+
+impl Uploads {
+    /// Uploads to these destinations; none means that nothing is pushed.
+    pub(super) fn new(network: &Arc<Network>, registry: &Registry, destinations: &[Reference]) -> Self {
+        let mut repositories: Vec<Reference> = Vec::new();
+        for destination in destinations {
+            if !repositories.iter().any(|r| same_repository(r, destination)) {
+                repositories.push(destination.clone());
+            }
+        }
+        let running = Mutex::default();
+        Uploads { network: network.clone(), registry: registry.clone(), repositories, running }
+    }
+
+    /// Begins to send a layer.
+    pub(super) fn layer(&self, layer: &Layer) {
+        match &layer.blob {
+            Blob::Packed(path) => self.file(&layer.descriptor, path.clone()),
+            Blob::Base(base) => match &base.source {
+                ImageSource::Layout(layout) => {
+                    self.file(&layer.descriptor, layout.blob_path(&layer.descriptor.digest));
+                }
+                ImageSource::Registry(from) => self.copy(&layer.descriptor, from.clone()),
+            },
+        }
+    }
+
+    /// Begins to send a file. The second repository of a registry mounts it from the first.
+    pub(super) fn file(&self, descriptor: &Descriptor, path: PathBuf) {
+        let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
+        let blob = Content { descriptor: descriptor.clone(), content: BlobContent::Path(path) };
+        self.spawn(async move {
+            for (at, to) in repositories.iter().enumerate() {
+                registry.put_blob(to, &blob, &repositories[..at]).await?;
+            }
+            Ok(())
+        });
+    }
+
+    /// Begins to copy a blob of another repository: by mount, or through us where that is refused.
+    fn copy(&self, descriptor: &Descriptor, from: Reference) {
+        let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
+        let descriptor = descriptor.clone();
+        self.spawn(async move {
+            for to in &repositories {
+                registry.copy_blob(&from, to, &descriptor).await?;
+            }
+            Ok(())
+        });
+    }
+
+    fn spawn(&self, upload: impl Future<Output = Result<(), RegistryError>> + Send + 'static) {
+        if self.repositories.is_empty() {
+            return;
+        }
+        let task = self.network.spawn(upload);
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Waits until every blob is where it should be.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in running {
+            match task.wait() {
+                Some(end) => end?,
+                None => return Err(Error::other("an upload was ended before it was done")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the manifest to every destination, after everything it names.
+    pub(super) fn manifests(
+        &self,
+        destinations: &[Reference],
+        manifest: &[u8],
+        kind: &MediaType,
+    ) -> Result<(), Error> {
+        self.network.block_on(async {
+            for destination in destinations {
+                self.registry.put_manifest(destination, manifest.to_vec(), kind).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn same_repository(a: &Reference, b: &Reference) -> bool {
+    a.registry() == b.registry() && a.repository() == b.repository()
+}

@@ -1,0 +1,299 @@
+//! What is wanted ([`BuildConfig`]) and what came out ([`BuildOutcome`]): the border between
+//! the core and whoever faces a user or a CI platform.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::image::{Descriptor, Digest, MediaType, Platform, Reference};
+
+/// Everything a build needs to know, with every default already applied.
+///
+/// Adapters fill it; nothing below them reads flags or the environment again.
+#[derive(Debug, Clone)]
+pub struct BuildConfig {
+    /// Where the source files are.
+    pub context: ContextSource,
+    /// Sub-directory of the context that becomes its root (kaniko's `--context-sub-path`).
+    pub context_sub_path: Option<PathBuf>,
+    /// The Dockerfile: looked for relative to the working directory first, then to the context.
+    pub dockerfile: PathBuf,
+    /// Where the image is pushed, in order. Empty when nothing is pushed.
+    pub destinations: Vec<Reference>,
+    /// Whether to push to the destinations at all.
+    pub push: bool,
+    /// Values of `ARG`s, in the order given; the last of a name wins.
+    pub build_args: Vec<(String, String)>,
+    /// Stage to build, by name or number; the last one if absent.
+    pub target: Option<String>,
+    /// Target platform; the host's if absent. No emulation: it selects base manifests and
+    /// stamps the config.
+    pub platform: Option<Platform>,
+    /// Labels added to the final image; they win over the Dockerfile's, as BuildKit's do.
+    pub labels: Vec<(String, String)>,
+    /// Annotations of the image manifest.
+    pub annotations: Vec<(String, String)>,
+    /// Named contexts (`--build-context name=…`), which replace base images and `--from` names.
+    pub build_contexts: BTreeMap<String, NamedContext>,
+    /// Media types of manifest, config and layers; the base's if absent.
+    pub image_format: Option<ImageFormat>,
+    /// How layers are compressed.
+    pub compression: CompressionConfig,
+    /// Zero every time in new layers and in the config (kaniko's `--reproducible`).
+    pub reproducible: bool,
+    /// One layer at the end of a stage in place of one for each instruction.
+    pub single_snapshot: bool,
+    /// Seconds since 1970 that clamp every time in layers and config (`SOURCE_DATE_EPOCH`).
+    pub source_date_epoch: Option<i64>,
+    /// Absolute paths in the image whose changes are in no layer (kaniko's `--ignore-path`).
+    pub ignore_paths: Vec<PathBuf>,
+    /// Write the image as a `docker save` archive to this file.
+    pub tar_path: Option<PathBuf>,
+    /// Write the image as an OCI layout to this directory.
+    pub oci_layout_path: Option<PathBuf>,
+    /// How a step's root filesystem is provided.
+    pub rootfs: RootfsConfig,
+    /// How registries are spoken to.
+    pub registry: RegistryConfig,
+    /// Where credentials of registries are looked for.
+    pub keychain: KeychainConfig,
+    /// Threads used for compressing, packing and unpacking; all cores if absent.
+    pub jobs: Option<usize>,
+}
+
+/// Where a build context comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContextSource {
+    /// A directory, also written `dir://`.
+    Directory(PathBuf),
+    /// No context: the Dockerfile copies nothing from it.
+    Empty,
+}
+
+/// What a `--build-context name=…` stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory of files.
+    Directory(PathBuf),
+    /// An image in an OCI layout on disk: `oci-layout://path[:tag][@digest]`.
+    OciLayout {
+        /// The layout's directory.
+        path: PathBuf,
+        /// `org.opencontainers.image.ref.name` of the wanted manifest.
+        tag: Option<String>,
+        /// Digest of the wanted manifest.
+        digest: Option<Digest>,
+    },
+    /// Another image of a registry: `docker-image://ref`.
+    Image(Reference),
+}
+
+/// Family of media types of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// `application/vnd.oci.image.*`
+    Oci,
+    /// `application/vnd.docker.*` schema 2
+    Docker,
+}
+
+/// Compression of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Gzip, one member for each MiB of tar.
+    Gzip,
+    /// Zstandard; OCI media types only.
+    Zstd,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompressionConfig {
+    /// The format.
+    pub algorithm: Compression,
+    /// The format's level; its fastest sensible one if absent.
+    pub level: Option<u32>,
+    /// One gzip member a layer, for readers that stop after the first.
+    pub single_member: bool,
+}
+
+impl Default for CompressionConfig {
+    fn default() -> Self {
+        CompressionConfig { algorithm: Compression::Gzip, level: None, single_member: false }
+    }
+}
+
+/// How a step's root filesystem is provided.
+#[derive(Debug, Clone)]
+pub struct RootfsConfig {
+    /// The placement to use.
+    pub isolation: Isolation,
+    /// What to do when a path of the image lies at or below a mounted volume.
+    pub mount_conflict: MountConflict,
+    /// Fail where credential files cannot be hidden from a step.
+    pub require_hidden_credentials: bool,
+    /// Build in place outside a container too (kaniko's `--force`).
+    pub force: bool,
+    /// Holds overlay uppers, unpacked bases of overlay, and packed layers.
+    pub work_dir: PathBuf,
+    /// Root of the in-place machinery; `/yadokari`. In-place trees live below it.
+    pub home_dir: PathBuf,
+}
+
+/// The wanted placement of root filesystems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// The fastest that works here.
+    Auto,
+    /// An overlay in a mount namespace.
+    Overlay,
+    /// The container's own root.
+    Inplace,
+}
+
+/// What to do about an image path at or below a mounted volume when building in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountConflict {
+    /// Swap the volume's own children aside while a stage is entered.
+    Swap,
+    /// Refuse to build.
+    Error,
+}
+
+/// How registries are spoken to.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// Plain HTTP for pushes to every registry.
+    pub insecure: bool,
+    /// Plain HTTP for pulls from every registry.
+    pub insecure_pull: bool,
+    /// Registries (`host[:port]`) spoken to in plain HTTP.
+    pub insecure_registries: Vec<String>,
+    /// No certificate checks when pushing.
+    pub skip_tls_verify: bool,
+    /// No certificate checks when pulling.
+    pub skip_tls_verify_pull: bool,
+    /// Registries (`host[:port]`) whose certificates are not checked.
+    pub skip_tls_verify_registries: Vec<String>,
+    /// Additional PEM files, or directories of them, with CA roots.
+    pub ca_paths: Vec<PathBuf>,
+    /// Additional attempts for each push request beyond the client's own.
+    pub push_retry: u32,
+    /// Additional attempts for each download beyond the client's own.
+    pub download_retry: u32,
+    /// Skip the check of push rights before the build.
+    pub skip_push_permission_check: bool,
+    /// `User-Agent` header.
+    pub user_agent: String,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        RegistryConfig {
+            insecure: false,
+            insecure_pull: false,
+            insecure_registries: Vec::new(),
+            skip_tls_verify: false,
+            skip_tls_verify_pull: false,
+            skip_tls_verify_registries: Vec::new(),
+            ca_paths: Vec::new(),
+            push_retry: 0,
+            download_retry: 0,
+            skip_push_permission_check: false,
+            user_agent: concat!("yadokari/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// Where credentials of registries are looked for: each source in order, first match wins.
+#[derive(Clone, Default)]
+pub struct KeychainConfig {
+    /// The sources.
+    pub sources: Vec<CredentialSource>,
+}
+
+impl std::fmt::Debug for KeychainConfig {
+    /// Names of the sources only: an inline source holds secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.sources.iter().map(|s| &s.name)).finish()
+    }
+}
+
+/// One place with credentials in the format of docker's `config.json`.
+#[derive(Clone)]
+pub struct CredentialSource {
+    /// What logs call it: a path or the name of a variable.
+    pub name: String,
+    /// The place.
+    pub location: CredentialLocation,
+}
+
+/// Where the `config.json` of a [`CredentialSource`] is.
+#[derive(Clone)]
+pub enum CredentialLocation {
+    /// A file; a missing one is skipped.
+    File(PathBuf),
+    /// The JSON text itself, such as `DOCKER_AUTH_CONFIG`.
+    Inline(String),
+    /// A user name and a password for one registry host.
+    Basic {
+        /// `host[:port]`
+        registry: String,
+        /// User name.
+        username: String,
+        /// Password or token.
+        password: String,
+    },
+}
+
+/// What a build made.
+#[derive(Debug, Clone)]
+pub struct BuildOutcome {
+    /// Digest of the image manifest.
+    pub digest: Digest,
+    /// Media type of the image manifest.
+    pub media_type: MediaType,
+    /// Size of the manifest in bytes.
+    pub manifest_size: u64,
+    /// Digest of the image config, docker's image id.
+    pub config_digest: Digest,
+    /// The image's platform.
+    pub platform: Platform,
+    /// The destinations pushed to, in order; empty when nothing was pushed.
+    pub pushed: Vec<Reference>,
+    /// The layers from the bottom, the base's first.
+    pub layers: Vec<LayerOutcome>,
+    /// The steps of the target and of what it needs, in the order of the Dockerfile.
+    pub steps: Vec<StepOutcome>,
+    /// Wall time of the build.
+    pub duration: Duration,
+}
+
+impl BuildOutcome {
+    /// Compressed size of all layers in bytes.
+    pub fn compressed_size(&self) -> u64 {
+        self.layers.iter().map(|l| l.descriptor.size).sum()
+    }
+}
+
+/// One layer of the result.
+#[derive(Debug, Clone)]
+pub struct LayerOutcome {
+    /// Digest, compressed size and media type.
+    pub descriptor: Descriptor,
+    /// The history entry's `created_by`.
+    pub created_by: String,
+    /// Whether it comes from the base image.
+    pub from_base: bool,
+}
+
+/// One step that was carried out.
+#[derive(Debug, Clone)]
+pub struct StepOutcome {
+    /// The stage's name, or its number.
+    pub stage: String,
+    /// The instruction as written.
+    pub instruction: String,
+    /// Wall time, waiting for other stages left out.
+    pub duration: Duration,
+}

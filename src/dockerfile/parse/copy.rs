@@ -1,0 +1,140 @@
+//! `COPY` and `ADD`.
+
+use super::statement::{Arguments, Statement};
+use crate::dockerfile::flags::{Flags, Takes};
+use crate::dockerfile::heredoc::Opening;
+use crate::dockerfile::report::Report;
+use crate::dockerfile::{
+    AddInstruction, CopyArguments, CopyInstruction, CopySource, Expander, Heredoc, InstructionKind, Span,
+    Word, words,
+};
+use std::cell::Cell;
+
+pub(super) fn copy(
+    statement: &Statement<'_>,
+    heredocs: &[Heredoc],
+    report: &mut Report<'_>,
+) -> Option<InstructionKind> {
+    let known = [
+        ("from", Takes::Value),
+        ("chown", Takes::Value),
+        ("chmod", Takes::Value),
+        ("link", Takes::Bool),
+        ("parents", Takes::Bool),
+        ("exclude", Takes::Values),
+    ];
+    let flags = statement.check_flags(&known, report);
+    let from = flags.value("from");
+    if let Some(from) = &from {
+        check_from(from, statement.escape, report);
+    }
+    let arguments = arguments(statement, &flags, heredocs, report)?;
+    let parents = flags.switch("parents").unwrap_or(false);
+    Some(InstructionKind::Copy(CopyInstruction { arguments, from, parents }))
+}
+
+pub(super) fn add(
+    statement: &Statement<'_>,
+    heredocs: &[Heredoc],
+    report: &mut Report<'_>,
+) -> Option<InstructionKind> {
+    let known = [
+        ("chown", Takes::Value),
+        ("chmod", Takes::Value),
+        ("link", Takes::Bool),
+        ("exclude", Takes::Values),
+        ("checksum", Takes::Value),
+        ("keep-git-dir", Takes::Bool),
+        ("unpack", Takes::Bool),
+    ];
+    let flags = statement.check_flags(&known, report);
+    let arguments = arguments(statement, &flags, heredocs, report)?;
+    Some(InstructionKind::Add(AddInstruction {
+        arguments,
+        checksum: flags.value("checksum"),
+        keep_git_dir: flags.switch("keep-git-dir").unwrap_or(false),
+        unpack: flags.switch("unpack"),
+    }))
+}
+
+/// `--from` is resolved before variables have values.
+fn check_from(from: &Word, escape: char, report: &mut Report<'_>) {
+    let has_variables = Cell::new(false);
+    let expanded = Expander { escape }.word(&from.text, &|_| {
+        has_variables.set(true);
+        None
+    });
+    if has_variables.get() || expanded.is_err() {
+        let help = "name a stage before this one, `FROM …$VARIABLE… AS name`, and write `--from=name`";
+        report.error(from.span, "`--from` cannot have variables", help);
+    }
+}
+
+fn arguments(
+    statement: &Statement<'_>,
+    flags: &Flags,
+    heredocs: &[Heredoc],
+    report: &mut Report<'_>,
+) -> Option<CopyArguments> {
+    let (words, is_json) = match statement.arguments(statement.rest.clone(), report)? {
+        Arguments::Json(words) => (words, true),
+        Arguments::Text(range) => (words::split(statement.line, range), false),
+    };
+    let name = statement.name().unwrap_or_default();
+    let Some((destination, sources)) = words.split_last().filter(|(_, sources)| !sources.is_empty()) else {
+        statement.missing("a source and a destination", &format!("{name} . /app/"), report);
+        return None;
+    };
+    if let Ok(Some(_)) = Opening::parse(&destination.text) {
+        let help = format!("write `{name} {} /path/of/the/file`", destination.text);
+        report.error(destination.span, "a heredoc cannot be the destination", help);
+        return None;
+    }
+    if !is_json {
+        check_blanks(sources, heredocs, report);
+    }
+    let sources = sources.iter().map(|word| source(word, is_json, heredocs, report)).collect();
+    Some(CopyArguments {
+        sources,
+        destination: destination.clone(),
+        chown: flags.value("chown"),
+        chmod: flags.value("chmod"),
+        link: flags.switch("link").unwrap_or(false),
+        excludes: flags.values("exclude"),
+    })
+}
+
+/// `<< NAME` opens a heredoc, but the words of a COPY are split at the blank, and `<<` would be
+/// looked for as a file.
+fn check_blanks(sources: &[Word], heredocs: &[Heredoc], report: &mut Report<'_>) {
+    for word in sources.iter().filter(|word| word.text.ends_with("<<")) {
+        if let Some(heredoc) = heredocs.iter().find(|heredoc| heredoc.span.start == word.span.start) {
+            let message = format!("a blank stands between `<<` and `{}`", heredoc.name);
+            report.error(word.span, message, format!("write `<<{}`", heredoc.name));
+        }
+    }
+}
+
+fn source(word: &Word, is_json: bool, heredocs: &[Heredoc], report: &mut Report<'_>) -> CopySource {
+    let Ok(Some(opening)) = Opening::parse(&word.text) else {
+        return CopySource::Path(word.clone());
+    };
+    // Of heredocs with one name the last one's body counts for all.
+    if let Some(heredoc) = heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name) {
+        return CopySource::Heredoc(Heredoc { span: word.span, expand: opening.expand, ..heredoc.clone() });
+    }
+    if is_json {
+        let message = format!("a heredoc in a JSON array has no body, so `{}` will be empty", opening.name);
+        report.warn(word.span, message, "write the sources without brackets and quotes");
+    }
+    let end = Span::new(word.span.end, word.span.end);
+    CopySource::Heredoc(Heredoc {
+        name: opening.name,
+        content: String::new(),
+        expand: opening.expand,
+        strip_tabs: opening.strip_tabs,
+        file_descriptor: opening.file_descriptor,
+        span: word.span,
+        body_span: end,
+    })
+}

@@ -1,0 +1,296 @@
+//! Text to stages: logical lines, their heredocs, and what each instruction says.
+
+mod command;
+mod copy;
+mod environment;
+mod healthcheck;
+mod run;
+mod settings;
+mod stage;
+mod statement;
+
+use super::directive::{self, Directives};
+use super::heredoc::{self, Opening};
+use super::lines::{self, Line, MAX_LINE, PhysicalLine, PhysicalLines};
+use super::report::Report;
+use super::{Diagnostic, Dockerfile, Heredoc, Instruction, InstructionKind, Source, Span, Word};
+use statement::{Parsed, Statement};
+
+/// Parses a Dockerfile.
+///
+/// # Errors
+/// Everything that is wrong, in the order of the text.
+pub fn parse(source: &Source) -> Result<Dockerfile, Vec<Diagnostic>> {
+    let mut reader = Reader::new(source, '\\', Directives::default());
+    let mut dockerfile = Dockerfile {
+        source: source.clone(),
+        escape: '\\',
+        syntax: directive::find(source, "syntax").map(first_word),
+        check: directive::find(source, "check"),
+        global_args: Vec::new(),
+        stages: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let mut place = Place::Head;
+    let mut is_empty = true;
+    while let Some(logical) = reader.next() {
+        is_empty = false;
+        let (opens_stage, parsed) = reader.instruction(&logical);
+        if opens_stage {
+            place = Place::Stage;
+        }
+        match parsed {
+            Some(Parsed::Stage(stage)) => dockerfile.stages.push(stage),
+            Some(Parsed::Instruction(instruction)) => {
+                place.put(instruction, &mut dockerfile, &mut reader.report);
+            }
+            None => {}
+        }
+    }
+    if is_empty {
+        let help = "begin with `FROM` and the image to build on, or `FROM scratch`";
+        reader.report.error(Span::default(), "the Dockerfile has no instructions", help);
+    } else if place == Place::Head {
+        let end = Span::new(source.text().len(), source.text().len());
+        let help = "add `FROM` and the image to build on, or `FROM scratch`";
+        reader.report.error(end, "the Dockerfile has no stage", help);
+    }
+    dockerfile.escape = reader.escape;
+    reader.finish().map(|warnings| Dockerfile { warnings, ..dockerfile })
+}
+
+/// Parses one trigger of an `ONBUILD`, as it stands in the config of an image: the instruction,
+/// and the bodies of its heredocs in the lines after it.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn parse_trigger(source: &Source, escape: char) -> Result<Instruction, Vec<Diagnostic>> {
+    let mut reader = Reader::new(source, escape, Directives::none());
+    let mut found = Vec::new();
+    while let Some(logical) = reader.next() {
+        let (_, parsed) = reader.instruction(&logical);
+        match parsed {
+            Some(Parsed::Instruction(instruction)) => found.push(instruction),
+            Some(Parsed::Stage(stage)) => {
+                let help = "the image that sets it has to be changed";
+                reader.report.error(stage.span, "FROM cannot be a trigger", help);
+            }
+            None => {}
+        }
+    }
+    let has_errors = !reader.report.errors.is_empty();
+    if !has_errors && found.len() != 1 {
+        let whole = Span::new(0, source.text().len());
+        let message = format!("a trigger is one instruction, not {}", found.len());
+        reader.report.error(whole, message, "the image that sets it has to be changed");
+    }
+    reader.finish()?;
+    // Not empty: that was reported above.
+    found.pop().ok_or_else(Vec::new)
+}
+
+/// Where in the file the parser is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before the first `FROM`.
+    Head,
+    /// Before the first `FROM`, and that has been complained about.
+    Complained,
+    /// In a stage, if perhaps one whose `FROM` could not be read.
+    Stage,
+}
+
+impl Place {
+    fn put(&mut self, instruction: Instruction, dockerfile: &mut Dockerfile, report: &mut Report<'_>) {
+        if *self == Place::Stage {
+            if let Some(stage) = dockerfile.stages.last_mut() {
+                stage.instructions.push(instruction);
+            }
+        } else if let InstructionKind::Arg(_) = instruction.kind {
+            dockerfile.global_args.push(instruction);
+        } else if *self == Place::Head {
+            *self = Place::Complained;
+            let message = "this instruction stands before the first FROM, where only ARG may";
+            report.error(instruction.span, message, "begin with `FROM` and the image to build on");
+        }
+    }
+}
+
+/// A logical line and what stood around it.
+struct Logical {
+    line: Line,
+    /// Comment lines since the last instruction.
+    comments: Vec<Word>,
+}
+
+/// Reads logical lines and heredocs.
+struct Reader<'s> {
+    source: &'s Source,
+    lines: PhysicalLines<'s>,
+    directives: Directives,
+    escape: char,
+    comments: Vec<Word>,
+    report: Report<'s>,
+}
+
+impl<'s> Reader<'s> {
+    fn new(source: &'s Source, escape: char, directives: Directives) -> Self {
+        let lines = PhysicalLines::new(source);
+        Reader { source, lines, directives, escape, comments: Vec::new(), report: Report::new(source) }
+    }
+
+    fn finish(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let Report { mut errors, warnings, .. } = self.report;
+        errors.sort_by_key(|error| error.span.start);
+        if errors.is_empty() { Ok(warnings) } else { Err(errors) }
+    }
+
+    /// The next logical line that holds an instruction.
+    fn next(&mut self) -> Option<Logical> {
+        loop {
+            let mut first = self.physical()?;
+            if first.start == 0 && first.text(self.source).starts_with('\u{feff}') {
+                first.start += '\u{feff}'.len_utf8();
+            }
+            let text = first.text(self.source);
+            let trimmed = text.trim_start();
+            let start = first.end - trimmed.len();
+            if self.directive(Span::new(start, first.end)) {
+                continue;
+            }
+            if lines::is_comment(text) {
+                self.comment(&first);
+                continue;
+            }
+            let mut line = Line::default();
+            match lines::continued(trimmed, self.escape) {
+                Some(before) => {
+                    line.push(before, start);
+                    self.continue_line(&mut line);
+                }
+                None if trimmed.is_empty() => continue,
+                None => line.push(trimmed, start),
+            }
+            return Some(Logical { line, comments: std::mem::take(&mut self.comments) });
+        }
+    }
+
+    fn physical(&mut self) -> Option<PhysicalLine> {
+        let line = self.lines.next()?;
+        if line.is_too_long(self.source) {
+            report_long_line(line, &mut self.report);
+        }
+        Some(line)
+    }
+
+    /// Appends the lines that continue one. Comment lines between them vanish, empty ones too.
+    fn continue_line(&mut self, line: &mut Line) {
+        let mut empty = None;
+        while let Some(next) = self.physical() {
+            let text = next.text(self.source);
+            if lines::is_comment(text) {
+                continue;
+            }
+            if text.trim_start().is_empty() {
+                empty = Some(next.span());
+                continue;
+            }
+            match lines::continued(text, self.escape) {
+                Some(before) => line.push(before, next.start),
+                None => {
+                    line.push(text, next.start);
+                    break;
+                }
+            }
+        }
+        if let Some(span) = empty {
+            let message = "an empty line stands in the middle of an instruction";
+            self.report.warn(span, message, "remove it, or put a `#` in it");
+        }
+    }
+
+    /// Reads a directive, if the line is one.
+    fn directive(&mut self, line: Span) -> bool {
+        match self.directives.read(self.source, line) {
+            Ok(Some((key, value))) => {
+                if key == "escape" {
+                    match value.text.as_str() {
+                        "\\" => self.escape = '\\',
+                        "`" => self.escape = '`',
+                        _ => {
+                            let message = format!("`{}` cannot be the escape character", value.text);
+                            let help = "it is a backslash or a backtick: # escape=`";
+                            self.report.error(value.span, message, help);
+                        }
+                    }
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                self.report.errors.push(*error);
+                true
+            }
+        }
+    }
+
+    /// Remembers a comment for the instruction below it; an empty one forgets those above.
+    fn comment(&mut self, line: &PhysicalLine) {
+        // The first byte goes, blank or not, so an indented comment keeps its `#` and names
+        // nothing, as in BuildKit.
+        let text = line.text(self.source);
+        let body = text.get(1..).unwrap_or_default();
+        let start = line.end - body.trim_start().len();
+        let body = body.trim();
+        if body.is_empty() {
+            self.comments.clear();
+        } else {
+            self.comments.push(Word { text: body.to_owned(), span: Span::new(start, start + body.len()) });
+        }
+    }
+
+    /// Parses a logical line, reading its heredocs. Tells whether it was meant to be a `FROM`.
+    fn instruction(&mut self, logical: &Logical) -> (bool, Option<Parsed>) {
+        let line = &logical.line;
+        let statement = Statement::split(line, 0..line.text().len(), self.escape);
+        let heredocs =
+            if statement.may_have_heredocs() { self.heredocs(line, &statement) } else { Vec::new() };
+        let end = heredocs.last().map_or(0, |heredoc| heredoc::end(heredoc, self.source));
+        let mut span = statement.span();
+        span.end = span.end.max(end);
+        let parsed = statement.parse(&heredocs, span, &logical.comments, &mut self.report);
+        (statement.name() == Some("FROM"), parsed)
+    }
+
+    fn heredocs(&mut self, line: &Line, statement: &Statement<'_>) -> Vec<Heredoc> {
+        match Opening::find(line) {
+            Ok(found) => {
+                let mut read = |(opening, range): (Opening, _)| {
+                    opening.read(line.span(range), &mut self.lines, &mut self.report)
+                };
+                found.into_iter().map(&mut read).collect()
+            }
+            Err(error) => {
+                let message = format!("a heredoc's delimiter cannot be read: {error}");
+                self.report.error(statement.span(), message, "close its quote");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Reports a line above the limit.
+pub(super) fn report_long_line(line: PhysicalLine, report: &mut Report<'_>) {
+    let length = line.end - line.start;
+    let message = format!("this line has {length} bytes, more than the {MAX_LINE} allowed");
+    // The whole line would bury the message.
+    let span = Span::new(line.start, line.start);
+    report.error(span, message, "break it with a continuation, or COPY a file instead");
+}
+
+/// The first word of a directive's value: the image of `# syntax=image arguments`.
+fn first_word(value: Word) -> Word {
+    let length = value.text.find(' ').unwrap_or(value.text.len());
+    let end = value.span.end.min(value.span.start + length);
+    Word { text: value.text[..length].to_owned(), span: Span::new(value.span.start, end) }
+}

@@ -1,0 +1,52 @@
+//! `RUN`.
+
+use super::command::command;
+use super::statement::Statement;
+use crate::dockerfile::flags::{Flags, Takes};
+use crate::dockerfile::report::Report;
+use crate::dockerfile::{Heredoc, InstructionKind, RunInstruction, Word, mount, suggest};
+
+pub(super) fn run(
+    statement: &Statement<'_>,
+    heredocs: &[Heredoc],
+    report: &mut Report<'_>,
+) -> Option<InstructionKind> {
+    let known = [
+        ("mount", Takes::Values),
+        ("network", Takes::Value),
+        ("security", Takes::Value),
+        ("device", Takes::Values),
+    ];
+    let flags = statement.check_flags(&known, report);
+    let network = one_of(&flags, "network", &["default", "none", "host"], report);
+    let security = one_of(&flags, "security", &["sandbox", "insecure"], report);
+    let mounts = flags.values("mount");
+    for mount in &mounts {
+        if let Err(error) = mount::check(&mount.text) {
+            report.error(mount.span, error.message, error.help);
+        }
+    }
+    let command = command(statement, statement.rest.clone(), report)?;
+    let devices = flags.values("device");
+    Some(InstructionKind::Run(RunInstruction {
+        command,
+        heredocs: heredocs.to_vec(),
+        mounts,
+        network,
+        security,
+        devices,
+    }))
+}
+
+fn one_of(flags: &Flags, name: &str, values: &[&str], report: &mut Report<'_>) -> Option<Word> {
+    let word = flags.given(name)?;
+    if values.contains(&word.text.as_str()) {
+        return Some(word);
+    }
+    let help = match suggest(&word.text, values.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("it is {}", values.join(" or ")),
+    };
+    report.error(word.span, format!("`--{name}` cannot be `{}`", word.text), help);
+    None
+}

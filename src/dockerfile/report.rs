@@ -1,0 +1,27 @@
+//! Where a parser puts what it finds wrong, so that it can go on and find more.
+
+use super::{Diagnostic, Source, Span};
+
+/// Collects errors and warnings about one source.
+#[derive(Debug)]
+pub(super) struct Report<'s> {
+    pub(super) source: &'s Source,
+    pub(super) errors: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+impl<'s> Report<'s> {
+    pub(super) fn new(source: &'s Source) -> Self {
+        Report { source, errors: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Records an error with one way out.
+    pub(super) fn error(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.errors.push(Diagnostic::new(self.source, span, message).with_help(help));
+    }
+
+    /// Records something questionable with one way out.
+    pub(super) fn warn(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.warnings.push(Diagnostic::new(self.source, span, message).with_help(help));
+    }
+}

@@ -1,0 +1,109 @@
+//! Source text, places in it, and what is wrong there.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes of a [`Source`], half open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+}
+
+impl Span {
+    /// The bytes from `start` up to `end`.
+    pub fn new(start: usize, end: usize) -> Self {
+        Span { start, end }
+    }
+
+    /// The smallest span that holds both.
+    pub fn to(self, other: Span) -> Span {
+        Span { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+
+    /// As a range.
+    pub fn range(self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+/// A file's name and text, shared by everything that points into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source(Arc<Text>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Text {
+    name: String,
+    text: String,
+}
+
+impl Source {
+    /// A source; `name` is what people are shown.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Source(Arc::new(Text { name: name.into(), text: text.into() }))
+    }
+
+    /// What people are shown: a path, or `ONBUILD trigger of <image>`.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The text of a span.
+    pub fn slice(&self, span: Span) -> &str {
+        self.0.text.get(span.range()).unwrap_or_default()
+    }
+
+    /// The line of a byte, from 1.
+    pub fn line(&self, at: usize) -> usize {
+        1 + self.0.text.as_bytes()[..at.min(self.0.text.len())].iter().filter(|b| **b == b'\n').count()
+    }
+}
+
+/// Something wrong, or questionable, at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// The text it is about.
+    pub source: Source,
+    /// The words to underline.
+    pub span: Span,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// A few words under the underline.
+    pub label: Option<String>,
+    /// One way out.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A diagnostic without label and help.
+    pub fn new(source: &Source, span: Span, message: impl Into<String>) -> Self {
+        Diagnostic { source: source.clone(), span, message: message.into(), label: None, help: None }
+    }
+
+    /// Adds a way out.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds words under the underline.
+    #[must_use]
+    pub fn with_label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}: {}", self.source.name(), self.source.line(self.span.start), self.message)
+    }
+}

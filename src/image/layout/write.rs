@@ -1,0 +1,112 @@
+//! Writing an image as a layout: blobs first, the index last, each by rename.
+
+use std::collections::HashSet;
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{CONTAINERD_NAME, LayoutError, LayoutVersion, OciLayout, REF_NAME, blob_path};
+use crate::image::blob::{BlobSource, ImageBlob};
+use crate::image::{Descriptor, Index, MediaType, Reference};
+
+/// What a layout is written from.
+pub struct LayoutImage<'a> {
+    /// Type, digest and size of the manifest; its platform and annotations are put in the index.
+    pub descriptor: Descriptor,
+    /// The manifest.
+    pub manifest: &'a [u8],
+    /// The config and the layers.
+    pub blobs: Vec<ImageBlob<'a>>,
+    /// The image's names; each becomes an entry of the index.
+    pub names: &'a [Reference],
+}
+
+impl OciLayout {
+    /// Writes an image to a directory, which is made if missing. A layout that is there keeps its
+    /// blobs, and its index is replaced, as kaniko and crane do. Until all is written the old index
+    /// stays.
+    ///
+    /// # Errors
+    /// Failure to read a blob or to write; a blob that is not what its descriptor says.
+    pub fn write(directory: &Path, image: &LayoutImage<'_>) -> Result<(), LayoutError> {
+        let blobs = directory.join("blobs").join("sha256");
+        fs::create_dir_all(&blobs).map_err(at("create", &blobs))?;
+        let mut written = HashSet::new();
+        let manifest =
+            ImageBlob { descriptor: image.descriptor.clone(), source: BlobSource::Bytes(image.manifest) };
+        for blob in image.blobs.iter().chain([&manifest]) {
+            if written.insert(blob.descriptor.digest) {
+                put_blob(directory, blob)?;
+            }
+        }
+        let version = LayoutVersion { image_layout_version: "1.0.0".to_owned() };
+        put_document(directory, "oci-layout", &version)?;
+        put_document(directory, "index.json", &index(image))
+    }
+}
+
+fn index(image: &LayoutImage<'_>) -> Index {
+    let named = |name: &Reference| {
+        let mut descriptor = image.descriptor.clone();
+        let tag = name.tag().unwrap_or("latest");
+        let whole = format!("{}/{}:{tag}", name.registry(), name.repository());
+        descriptor.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+        descriptor.annotations.insert(CONTAINERD_NAME.to_owned(), whole);
+        descriptor
+    };
+    let mut manifests: Vec<Descriptor> = image.names.iter().map(named).collect();
+    if manifests.is_empty() {
+        manifests.push(image.descriptor.clone());
+    }
+    Index {
+        schema_version: 2,
+        media_type: Some(MediaType::from(MediaType::OCI_INDEX)),
+        manifests,
+        annotations: Default::default(),
+        extra: Default::default(),
+    }
+}
+
+fn put_blob(directory: &Path, blob: &ImageBlob<'_>) -> Result<(), LayoutError> {
+    let path = blob_path(directory, &blob.descriptor.digest);
+    if fs::symlink_metadata(&path).is_ok_and(|m| m.is_file() && m.len() == blob.descriptor.size) {
+        return Ok(());
+    }
+    if let BlobSource::File(from) = &blob.source {
+        let _ = fs::remove_file(&path);
+        // Another file system, or one without hard links: copied below.
+        if fs::hard_link(from, &path).is_ok() {
+            return Ok(());
+        }
+    }
+    put(directory, &path, |file| blob.copy_to(file))
+}
+
+fn put_document(directory: &Path, name: &str, document: &impl serde::Serialize) -> Result<(), LayoutError> {
+    put(directory, &directory.join(name), |file| {
+        serde_json::to_writer(&mut *file, document)?;
+        file.flush()
+    })
+}
+
+/// Writes a file whole or not at all.
+fn put(
+    directory: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), LayoutError> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".writing-")
+        // Less the umask, as any file that a program makes for its user.
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(at("write", path))?;
+    write(file.as_file_mut()).map_err(at("write", path))?;
+    file.persist(path).map_err(|e| at("write", path)(e.error))?;
+    Ok(())
+}
+
+fn at(action: &'static str, path: &Path) -> impl Fn(io::Error) -> LayoutError {
+    move |source| LayoutError::Io { action, path: path.to_owned(), source }
+}

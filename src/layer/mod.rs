@@ -1,0 +1,41 @@
+//! Layers: tree changes to tar to a compressed blob, and back.
+
+mod apply;
+mod capability;
+mod compress;
+mod content;
+mod decompress;
+mod dirs;
+mod disk_view;
+mod entry;
+mod layer_path;
+mod listing;
+mod located;
+mod pack;
+mod pax;
+mod pipe;
+#[cfg(test)]
+mod source_tree;
+mod sparse;
+mod tar_fields;
+mod tar_header;
+mod tar_reader;
+#[cfg(test)]
+mod test_tar;
+mod tree_writer;
+mod unpack;
+mod view;
+mod write;
+
+pub use capability::{CAPABILITY, file_capability};
+pub use compress::LevelError;
+pub use decompress::{LayerError, LayerSource, decoder};
+pub use disk_view::DirView;
+pub use entry::{Content, Entry, Kind, Timestamp};
+pub use listing::Listing;
+pub use pack::{PackError, PackOptions, PackedLayer, pack};
+pub use tar_reader::{Limits, Piece, TarEntry, TarError, TarReader};
+pub use tree_writer::TreeError;
+pub use unpack::{ApplyError, UnpackError, Unpacked, unpack};
+pub use view::{LinkId, Node, NodeKind, SourceEntry, View, join, parent, resolve};
+pub use write::write_entries;

@@ -1,0 +1,335 @@
+//! From entries to a compressed layer in one pass.
+
+use std::borrow::Borrow;
+use std::fs::Permissions;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+
+use super::compress::LevelError;
+use super::content::{ContentError, Contents};
+use super::entry::{Content, Entry, Kind, Timestamp};
+use super::layer_path::split_last;
+use super::pipe::{self, BlockWriter, PipeError, Stopped};
+use super::tar_header::{END_OF_ARCHIVE, TAR_BLOCK, TarHeader};
+use super::view::join;
+use crate::config::{Compression, CompressionConfig};
+use crate::image::{DiffId, Digest};
+
+/// What marks a deleted name in a layer (OCI image spec, layer.md, "Whiteouts").
+pub(super) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+
+/// How a layer is packed.
+#[derive(Debug, Clone)]
+pub struct PackOptions {
+    /// How it is compressed.
+    pub compression: CompressionConfig,
+    /// Seconds since 1970 that no time may be after (`SOURCE_DATE_EPOCH`).
+    pub clamp_mtime: Option<i64>,
+    /// All times are 0.
+    pub zero_times: bool,
+    /// Compressing threads, at least 1; the bytes do not depend on it.
+    pub threads: usize,
+    /// Directory of the blob's file.
+    pub directory: PathBuf,
+}
+
+/// A layer in a file.
+#[derive(Debug, Clone)]
+pub struct PackedLayer {
+    /// Digest of the file.
+    pub digest: Digest,
+    /// Digest of the tar in it.
+    pub diff_id: DiffId,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes of the tar.
+    pub uncompressed_size: u64,
+    /// The compression.
+    pub compression: Compression,
+    /// The file, named by its digest.
+    pub path: PathBuf,
+    /// Number of entries, whiteouts included.
+    pub entries: u64,
+}
+
+/// Why a layer could not be packed.
+#[derive(Debug, thiserror::Error)]
+pub enum PackError {
+    /// A file of the layer could not be read.
+    #[error("cannot read /{path} for the layer: {source}")]
+    Read {
+        /// Path in the image.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file is not what it was when the layer's entries were listed.
+    #[error("/{path} changed while it was packed into the layer: {how}; whatever writes it must have ended")]
+    Changed {
+        /// Path in the image.
+        path: String,
+        /// What is different.
+        how: String,
+    },
+    /// The name means something else in a layer.
+    #[error("/{path} cannot be in a layer: names that begin with '.wh.' delete files there")]
+    ReservedName {
+        /// Path in the image.
+        path: String,
+    },
+    /// The name is none that a layer can hold.
+    #[error("'{path}' is no path of a layer entry")]
+    Name {
+        /// The path.
+        path: String,
+    },
+    /// The compression has no such level.
+    #[error(transparent)]
+    Level(#[from] LevelError),
+    /// The blob could not be written.
+    #[error("cannot write a layer in {}: {source}", directory.display())]
+    Write {
+        /// The directory of blobs.
+        directory: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// Packs entries, which come sorted with parents first, into a blob below `options.directory`.
+/// For each the observer gets the XXH3-128 of a regular file's content. Nothing is left behind
+/// on failure.
+///
+/// # Errors
+/// [`PackError`]
+pub fn pack<I>(
+    entries: I,
+    options: &PackOptions,
+    observer: &mut dyn FnMut(&Entry, Option<u128>),
+) -> Result<PackedLayer, PackError>
+where
+    I: IntoIterator,
+    I::Item: Borrow<Entry>,
+{
+    let write_error = |source| PackError::Write { directory: options.directory.clone(), source };
+    let mut file = tempfile::Builder::new()
+        .prefix(".packing-")
+        // It may become part of a layout that others read.
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(&options.directory)
+        .map_err(write_error)?;
+    let piped = pipe::run(&options.compression, options.threads, file.as_file_mut(), |blocks| {
+        let mut packer =
+            Packer { blocks, options, contents: Contents::default(), header: Vec::with_capacity(2048) };
+        let mut count = 0;
+        for entry in entries {
+            let entry = entry.borrow();
+            if entry.path.is_empty() {
+                continue;
+            }
+            let hash = packer.entry(entry)?;
+            observer(entry, hash);
+            count += 1;
+        }
+        packer.blocks.write(&END_OF_ARCHIVE)?;
+        Ok(count)
+    })?;
+    let (entries, piped) = piped.map_err(|error| match error {
+        PipeError::Sink(source) => write_error(source),
+        PipeError::Producer(Failure::Pack(error)) => error,
+        PipeError::Producer(Failure::Stopped) => {
+            write_error(io::Error::other("the compressing threads ended early"))
+        }
+    })?;
+    let path = options.directory.join(format!("sha256-{}", piped.digest.hex()));
+    file.persist(&path).map_err(|e| write_error(e.error))?;
+    Ok(PackedLayer {
+        digest: piped.digest,
+        diff_id: piped.diff_id,
+        size: piped.size,
+        uncompressed_size: piped.uncompressed_size,
+        compression: options.compression.algorithm,
+        path,
+        entries,
+    })
+}
+
+/// Why the packing side ended: its own error, or the pipe's.
+enum Failure {
+    Pack(PackError),
+    Stopped,
+}
+
+impl From<Stopped> for Failure {
+    fn from(_: Stopped) -> Self {
+        Failure::Stopped
+    }
+}
+
+impl From<PackError> for Failure {
+    fn from(error: PackError) -> Self {
+        Failure::Pack(error)
+    }
+}
+
+struct Packer<'a> {
+    blocks: &'a mut BlockWriter,
+    options: &'a PackOptions,
+    contents: Contents,
+    header: Vec<u8>,
+}
+
+impl Packer<'_> {
+    fn entry(&mut self, entry: &Entry) -> Result<Option<u128>, Failure> {
+        check_name(entry)?;
+        let mut name = entry.path.clone();
+        let mut header = TarHeader {
+            mode: entry.mode & 0o7777,
+            uid: entry.uid,
+            gid: entry.gid,
+            mtime: self.time(entry.mtime),
+            xattrs: &entry.xattrs,
+            ..TarHeader::default()
+        };
+        match &entry.kind {
+            Kind::Directory => {
+                header.flag = b'5';
+                name.push(b'/');
+            }
+            Kind::File { size } => {
+                header.flag = b'0';
+                header.size = *size;
+            }
+            Kind::Symlink(target) => {
+                header.flag = b'2';
+                header.link = target;
+            }
+            Kind::HardLink(target) => {
+                header.flag = b'1';
+                header.link = target;
+            }
+            Kind::CharDevice { major, minor } => {
+                header.flag = b'3';
+                header.device = (*major, *minor);
+            }
+            Kind::BlockDevice { major, minor } => {
+                header.flag = b'4';
+                header.device = (*major, *minor);
+            }
+            Kind::Fifo => header.flag = b'6',
+            Kind::Whiteout => {
+                // Owner, mode and time are nobody's: what they name is gone (as containerd).
+                header = TarHeader { flag: b'0', ..TarHeader::default() };
+                let (directory, hidden) = split_last(&entry.path);
+                name = join(directory, &[WHITEOUT_PREFIX, hidden].concat());
+            }
+        }
+        header.name = &name;
+        if let Kind::File { size } = entry.kind {
+            // Opened first: a file that is gone must not leave a header behind it.
+            return self.file(entry, size, &header).map(Some);
+        }
+        self.put_header(&header)?;
+        Ok(None)
+    }
+
+    fn put_header(&mut self, header: &TarHeader<'_>) -> Result<(), Stopped> {
+        self.header.clear();
+        header.encode(&mut self.header);
+        self.blocks.write(&self.header)
+    }
+
+    fn time(&self, mtime: Timestamp) -> Timestamp {
+        let seconds = match (self.options.zero_times, self.options.clamp_mtime) {
+            (true, _) => 0,
+            (false, Some(limit)) => mtime.seconds.min(limit),
+            (false, None) => mtime.seconds,
+        };
+        Timestamp { seconds, nanoseconds: 0 }
+    }
+
+    /// Writes header and content of a regular file, and gives the content's hash.
+    fn file(&mut self, entry: &Entry, size: u64, header: &TarHeader<'_>) -> Result<u128, Failure> {
+        let hash = if let Content::Bytes(bytes) = &entry.content {
+            if bytes.len() as u64 != size {
+                return Err(changed(entry, format!("{} bytes, not {size}", bytes.len())).into());
+            }
+            self.put_header(header)?;
+            self.blocks.write(bytes)?;
+            xxh3_128(bytes)
+        } else {
+            let file = self.contents.open(entry, size).map_err(|error| match error {
+                ContentError::Read(source) => read_error(entry, source),
+                ContentError::Changed(how) => changed(entry, how),
+            })?;
+            self.put_header(header)?;
+            self.copy(entry, size, &file)?
+        };
+        let over = (size % TAR_BLOCK as u64) as usize;
+        if over > 0 {
+            self.blocks.pad(TAR_BLOCK - over)?;
+        }
+        Ok(hash)
+    }
+
+    /// Copies exactly `size` bytes and, if the file is the entry's alone, makes sure that it ends there.
+    fn copy(&mut self, entry: &Entry, size: u64, file: &OwnedFd) -> Result<u128, Failure> {
+        let mut stream: Option<Box<Xxh3>> = None;
+        let mut left = size;
+        // One byte more than is left shows the end of the file in the same call.
+        let beyond = u64::from(!matches!(entry.content, Content::Range(..)));
+        loop {
+            let room = self.blocks.room()?;
+            let want = usize::try_from(left.saturating_add(beyond)).unwrap_or(usize::MAX).min(room.len());
+            let n = match rustix::io::read(file, &mut room[..want]) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other.map_err(|e| read_error(entry, e.into()))?,
+            };
+            if n as u64 > left {
+                return Err(changed(entry, format!("it grew beyond {size} bytes")).into());
+            }
+            if n == 0 && left > 0 {
+                return Err(changed(entry, format!("it ended after {} of {size} bytes", size - left)).into());
+            }
+            let bytes = self.blocks.commit(n);
+            left -= n as u64;
+            // A regular file gives less than asked for only at its end.
+            let ended = left == 0 && (beyond == 0 || n < want);
+            if ended && stream.is_none() {
+                return Ok(xxh3_128(bytes));
+            }
+            let hash = stream.get_or_insert_with(Default::default);
+            hash.update(bytes);
+            if ended {
+                return Ok(hash.digest128());
+            }
+        }
+    }
+}
+
+fn check_name(entry: &Entry) -> Result<(), PackError> {
+    let shown = || String::from_utf8_lossy(&entry.path).into_owned();
+    let bad = |part: &[u8]| part.is_empty() || part == b"." || part == b".." || part.contains(&0);
+    if entry.path.split(|b| *b == b'/').any(bad) {
+        return Err(PackError::Name { path: shown() });
+    }
+    if entry.path.split(|b| *b == b'/').any(|part| part.starts_with(WHITEOUT_PREFIX)) {
+        return Err(PackError::ReservedName { path: shown() });
+    }
+    Ok(())
+}
+
+fn read_error(entry: &Entry, source: io::Error) -> PackError {
+    PackError::Read { path: String::from_utf8_lossy(&entry.path).into_owned(), source }
+}
+
+fn changed(entry: &Entry, how: String) -> PackError {
+    PackError::Changed { path: String::from_utf8_lossy(&entry.path).into_owned(), how }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Build arguments that nobody has to declare: platforms, proxies.
+
+use crate::image::Platform;
+
+/// Arguments that reach every `RUN` without an `ARG`, in both cases, and stay out of history
+/// (BuildKit, `convert.go`, `proxyEnvFromBuildArgs`).
+pub const PROXY_ARGUMENTS: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
+/// The values given with `--build-arg`, and what follows from the platforms.
+#[derive(Debug, Clone)]
+pub struct Arguments {
+    given: Vec<(String, String)>,
+    platform: Platform,
+}
+
+impl Arguments {
+    /// Arguments for a build; the last of a name wins.
+    pub fn new(given: &[(String, String)], platform: &Platform) -> Self {
+        Arguments { given: given.to_vec(), platform: platform.clone() }
+    }
+
+    /// The value given for a name.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.given.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The target platform.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The predefined global arguments (dockerfile reference, "Automatic platform ARGs"); a
+    /// given value overrides.
+    pub fn predefined(&self, target_stage: &str) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for (prefix, platform) in [("BUILD", &Platform::host()), ("TARGET", &self.platform)] {
+            all.push((format!("{prefix}PLATFORM"), platform.to_string()));
+            all.push((format!("{prefix}OS"), platform.os.clone()));
+            all.push((format!("{prefix}OSVERSION"), platform.os_version.clone().unwrap_or_default()));
+            all.push((format!("{prefix}ARCH"), platform.architecture.clone()));
+            all.push((format!("{prefix}VARIANT"), platform.variant.clone().unwrap_or_default()));
+        }
+        all.push(("TARGETSTAGE".to_owned(), target_stage.to_owned()));
+        for (name, value) in &mut all {
+            if let Some(given) = self.given(name) {
+                *value = given.to_owned();
+            }
+        }
+        all
+    }
+
+    /// The proxy settings a `RUN` sees, each name in upper and lower case.
+    pub fn proxies(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for name in PROXY_ARGUMENTS {
+            let lower = name.to_ascii_lowercase();
+            if let Some(value) = self.given(name).or_else(|| self.given(&lower)) {
+                found.push((name.to_owned(), value.to_owned()));
+                found.push((lower, value.to_owned()));
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,367 @@
+//! One stage: its instructions, in order, to steps, config and history.
+
+use crate::dockerfile::{
+    AddInstruction, ArgDeclaration, CopyArguments, CopyInstruction, CopySource as Written, Diagnostic,
+    ExpandError, Expander, Instruction, InstructionKind, KeyValue, RunInstruction, Word,
+};
+use crate::image::ImageConfig;
+
+use super::arguments::Arguments;
+use super::scope::Scope;
+use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
+use super::{history, metadata};
+
+mod run;
+
+/// A stage while its instructions are read.
+pub(super) struct Lowering<'a> {
+    pub(super) arguments: &'a Arguments,
+    pub(super) globals: &'a [(String, String)],
+    pub(super) expander: Expander,
+    pub(super) scope: Scope,
+    pub(super) config: ImageConfig,
+    pub(super) steps: Vec<Step>,
+    pub(super) errors: Vec<Diagnostic>,
+    cmd_set: bool,
+}
+
+/// Says where the files of a `--from` are; an error is a sentence.
+pub(super) type ResolveFrom<'a> = dyn FnMut(&str) -> Result<CopyFrom, String> + 'a;
+
+impl<'a> Lowering<'a> {
+    pub(super) fn new(
+        arguments: &'a Arguments,
+        globals: &'a [(String, String)],
+        expander: Expander,
+        scope: Scope,
+        config: ImageConfig,
+    ) -> Self {
+        Lowering {
+            arguments,
+            globals,
+            expander,
+            scope,
+            config,
+            steps: Vec::new(),
+            errors: Vec::new(),
+            cmd_set: false,
+        }
+    }
+
+    /// Reads one instruction; what is wrong with it goes to `errors`.
+    pub(super) fn instruction(&mut self, instruction: &Instruction, from: &mut ResolveFrom<'_>) {
+        let lowered = match &instruction.kind {
+            InstructionKind::Run(run) => self.run(instruction, run),
+            InstructionKind::Copy(copy) => self.copy(instruction, copy, from),
+            InstructionKind::Add(add) => self.add(instruction, add),
+            InstructionKind::Workdir(path) => self.workdir(instruction, path),
+            _ => self.metadata(instruction).map(|text| (Action::Metadata, text)),
+        };
+        match lowered {
+            Ok((action, created_by)) => {
+                // Only the root needs no directory made, and so has no layer.
+                let root = matches!(&action, Action::Workdir(w) if w.path == "/");
+                let action = if root { Action::Metadata } else { action };
+                self.commit(instruction, action, created_by);
+            }
+            Err(diagnostic) => self.errors.push(*diagnostic),
+        }
+    }
+
+    fn commit(&mut self, instruction: &Instruction, action: Action, created_by: String) {
+        // An ONBUILD only stores its text.
+        if !matches!(instruction.kind, InstructionKind::Onbuild(_)) {
+            self.config.history.push(history::entry(created_by, action.has_layer()));
+        }
+        self.steps.push(Step {
+            action,
+            text: instruction.original.clone(),
+            place: Place { source: instruction.source.clone(), span: instruction.span },
+            history: self.config.history.len().saturating_sub(1),
+        });
+    }
+
+    fn metadata(&mut self, instruction: &Instruction) -> Result<String, Box<Diagnostic>> {
+        let wrong =
+            |message: String| Box::new(Diagnostic::new(&instruction.source, instruction.span, message));
+        Ok(match &instruction.kind {
+            InstructionKind::Arg(declarations) => self.arg(instruction, declarations)?,
+            InstructionKind::Env(pairs) => self.env(instruction, pairs)?,
+            InstructionKind::Label(pairs) => self.label(instruction, pairs)?,
+            InstructionKind::Cmd(command) => {
+                self.cmd_set = true;
+                metadata::cmd(&mut self.config, command)
+            }
+            InstructionKind::Entrypoint(command) => {
+                metadata::entrypoint(&mut self.config, command, self.cmd_set)
+            }
+            InstructionKind::Healthcheck(check) => metadata::healthcheck(&mut self.config, check),
+            InstructionKind::Shell(words) => metadata::shell(&mut self.config, words),
+            InstructionKind::Expose(words) => {
+                let mut expanded = Vec::new();
+                for word in words {
+                    expanded.extend(self.expand_words(instruction, word)?);
+                }
+                metadata::expose(&mut self.config, expanded).map_err(wrong)?
+            }
+            InstructionKind::Volume(words) => {
+                let paths =
+                    words.iter().map(|w| self.expand(instruction, w)).collect::<Result<Vec<_>, _>>()?;
+                metadata::volume(&mut self.config, &paths).map_err(wrong)?
+            }
+            InstructionKind::User(word) => {
+                self.config.config.user = self.expand(instruction, word)?;
+                format!("USER {}", self.config.config.user)
+            }
+            InstructionKind::Stopsignal(word) => {
+                self.config.config.stop_signal = self.expand(instruction, word)?;
+                format!("STOPSIGNAL {}", self.config.config.stop_signal)
+            }
+            InstructionKind::Maintainer(word) => {
+                self.config.author = Some(word.text.clone());
+                format!("MAINTAINER {}", word.text)
+            }
+            InstructionKind::Onbuild(trigger) => {
+                self.config.config.on_build.push(trigger.original.clone());
+                String::new()
+            }
+            InstructionKind::Run(_)
+            | InstructionKind::Copy(_)
+            | InstructionKind::Add(_)
+            | InstructionKind::Workdir(_) => unreachable!("these are no metadata"),
+        })
+    }
+
+    fn arg(&mut self, instruction: &Instruction, all: &[ArgDeclaration]) -> Result<String, Box<Diagnostic>> {
+        let mut text = "ARG".to_owned();
+        for declaration in all {
+            let name = &declaration.name.text;
+            // Each sees the ones before it, unlike ENV (BuildKit, dispatchArg).
+            let value = match (self.arguments.given(name), &declaration.default) {
+                (Some(given), _) => Some(given.to_owned()),
+                (None, Some(default)) => Some(self.expand(instruction, default)?),
+                (None, None) => self.globals.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()),
+            };
+            text += &match &value {
+                Some(value) => format!(" {name}={value}"),
+                None => format!(" {name}"),
+            };
+            self.scope.declare(name, value.as_deref());
+        }
+        Ok(text)
+    }
+
+    fn env(&mut self, instruction: &Instruction, pairs: &[KeyValue]) -> Result<String, Box<Diagnostic>> {
+        let pairs = self.expand_pairs(instruction, pairs)?;
+        let mut text = "ENV".to_owned();
+        for (name, value) in pairs {
+            text += &format!(" {name}={value}");
+            self.scope.set(&name, &value);
+            metadata::set_env(&mut self.config, &name, &value);
+        }
+        Ok(text)
+    }
+
+    fn label(&mut self, instruction: &Instruction, pairs: &[KeyValue]) -> Result<String, Box<Diagnostic>> {
+        let mut text = "LABEL".to_owned();
+        for (name, value) in self.expand_pairs(instruction, pairs)? {
+            text += &format!(" {name}={value}");
+            self.config.config.labels.insert(name, value);
+        }
+        Ok(text)
+    }
+
+    /// All pairs are expanded before any is set: they do not see each other.
+    fn expand_pairs(
+        &self,
+        at: &Instruction,
+        pairs: &[KeyValue],
+    ) -> Result<Vec<(String, String)>, Box<Diagnostic>> {
+        pairs.iter().map(|p| Ok((self.expand(at, &p.key)?, self.expand(at, &p.value)?))).collect()
+    }
+
+    fn workdir(&mut self, at: &Instruction, word: &Word) -> Result<(Action, String), Box<Diagnostic>> {
+        let written = self.expand(at, word)?;
+        if written.is_empty() {
+            return Err(Box::new(Diagnostic::new(&at.source, word.span, "WORKDIR is empty after expansion")));
+        }
+        let path = absolute(&self.config.config.working_dir, &written);
+        self.config.config.working_dir.clone_from(&path);
+        let text = format!("WORKDIR {path}");
+        Ok((Action::Workdir(WorkdirStep { path, user: self.config.config.user.clone() }), text))
+    }
+
+    fn copy(
+        &mut self,
+        at: &Instruction,
+        copy: &CopyInstruction,
+        resolve: &mut ResolveFrom<'_>,
+    ) -> Result<(Action, String), Box<Diagnostic>> {
+        let from = match &copy.from {
+            None => CopyFrom::Context,
+            Some(name) => {
+                resolve(&name.text).map_err(|m| Box::new(Diagnostic::new(&at.source, name.span, m)))?
+            }
+        };
+        let flags = if copy.parents { "COPY --parents" } else { "COPY" };
+        let (mut step, text) = self.transfer(at, &copy.arguments, from, flags)?;
+        step.parents = copy.parents;
+        Ok((Action::Copy(step), text))
+    }
+
+    fn add(&mut self, at: &Instruction, add: &AddInstruction) -> Result<(Action, String), Box<Diagnostic>> {
+        for source in &add.arguments.sources {
+            if let Written::Path(word) = source {
+                refuse_remote(at, word, &self.expand(at, word)?)?;
+            }
+        }
+        if let Some(flag) = &add.checksum {
+            let message = "--checksum checks what is downloaded, and this ADD downloads nothing";
+            return Err(Box::new(Diagnostic::new(&at.source, flag.span, message).with_help("leave it out")));
+        }
+        let (mut step, text) = self.transfer(at, &add.arguments, CopyFrom::Context, "ADD")?;
+        step.add = true;
+        step.unpack = add.unpack;
+        Ok((Action::Copy(step), text))
+    }
+
+    /// What COPY and ADD share, with the history text (BuildKit, `dispatchCopy`).
+    fn transfer(
+        &self,
+        at: &Instruction,
+        arguments: &CopyArguments,
+        from: CopyFrom,
+        keyword: &str,
+    ) -> Result<(CopyStep, String), Box<Diagnostic>> {
+        let mut text = keyword.to_owned();
+        let flag = |word: &Option<Word>| word.as_ref().map(|w| self.expand(at, w)).transpose();
+        let (chown, chmod) = (flag(&arguments.chown)?, flag(&arguments.chmod)?);
+        for (name, value) in [("chown", &chown), ("chmod", &chmod)] {
+            text += &value.as_ref().map(|v| format!(" --{name}={v}")).unwrap_or_default();
+        }
+        let (mut sources, mut heredocs) = (Vec::new(), String::new());
+        for source in &arguments.sources {
+            sources.push(match source {
+                Written::Path(word) => {
+                    let path = self.expand(at, word)?;
+                    text += &format!(" {path}");
+                    CopySource::Path(path)
+                }
+                Written::Heredoc(heredoc) => {
+                    heredocs += &format!(" <<{}", heredoc.name);
+                    let content = if heredoc.expand {
+                        let lookup = |name: &str| self.scope.get(name);
+                        self.expander.raw(&heredoc.content, &lookup).map_err(|e| {
+                            Box::new(Diagnostic::new(&at.source, heredoc.body_span, e.to_string()))
+                        })?
+                    } else {
+                        heredoc.content.clone()
+                    };
+                    CopySource::Inline { name: heredoc.name.clone(), content }
+                }
+            });
+        }
+        let written = self.expand(at, &arguments.destination)?;
+        text += &format!("{heredocs} {written} # buildkit");
+        let step = CopyStep {
+            add: false,
+            from,
+            sources,
+            destination: self.destination(&written),
+            chown: chown.filter(|c| !c.is_empty()).map(Ownership),
+            chmod: chmod.filter(|c| !c.is_empty()),
+            excludes: arguments.excludes.iter().map(|w| w.text.clone()).collect(),
+            link: arguments.link,
+            parents: false,
+            unpack: None,
+        };
+        Ok((step, text))
+    }
+
+    /// Relative to the working directory; a trailing slash, `.` or nothing means a directory.
+    fn destination(&self, written: &str) -> String {
+        let mut path = absolute(&self.config.config.working_dir, written);
+        let directory =
+            written.is_empty() || written == "." || written.ends_with('/') || written.ends_with("/.");
+        if directory && !path.ends_with('/') {
+            path.push('/');
+        }
+        path
+    }
+
+    /// Expands a word with the variables in force.
+    pub(super) fn expand(&self, at: &Instruction, word: &Word) -> Result<String, Box<Diagnostic>> {
+        let lookup = |name: &str| self.scope.get(name);
+        self.expander.word(&word.text, &lookup).map_err(|e| wrong_expansion(at, word, e))
+    }
+
+    fn expand_words(&self, at: &Instruction, word: &Word) -> Result<Vec<String>, Box<Diagnostic>> {
+        let lookup = |name: &str| self.scope.get(name);
+        self.expander.words(&word.text, &lookup).map_err(|e| wrong_expansion(at, word, e))
+    }
+
+    /// The variables a command sees: those in force, and proxies that nothing declares.
+    fn run_environment(&self, run: &RunInstruction) -> Vec<(String, String)> {
+        let _ = run;
+        let mut env = self.scope.all().to_vec();
+        for (name, value) in self.arguments.proxies() {
+            if self.scope.get(&name).is_none() {
+                env.push((name, value));
+            }
+        }
+        env
+    }
+}
+
+/// Points at the part of a word that cannot be expanded.
+fn wrong_expansion(at: &Instruction, word: &Word, error: ExpandError) -> Box<Diagnostic> {
+    let span = word.span_of(&at.source, error.range.clone());
+    let mut diagnostic = Diagnostic::new(&at.source, span, error.to_string());
+    diagnostic.help = error.help;
+    Box::new(diagnostic)
+}
+
+/// Sources of `ADD` that would have to be fetched.
+fn refuse_remote(at: &Instruction, word: &Word, source: &str) -> Result<(), Box<Diagnostic>> {
+    let url = source.starts_with("http://") || source.starts_with("https://");
+    let git = ["git://", "ssh://", "git@"].iter().any(|p| source.starts_with(p));
+    if !url && !git {
+        return Ok(());
+    }
+    let message = "ADD cannot fetch from the network yet";
+    let help = "fetch in a RUN (curl -fsSL, git clone), or put the file into the context before the build";
+    Err(Box::new(Diagnostic::new(&at.source, word.span, message).with_help(help)))
+}
+
+/// Joins and normalises lexically: `/a` and `../b` give `/b`.
+pub(super) fn absolute(directory: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let base = if path.starts_with('/') { "" } else { directory };
+    for part in base.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_joined_and_normalised() {
+        for (directory, path, joined) in [
+            ("", "", "/"),
+            ("/", "a", "/a"),
+            ("/a", "../b", "/b"),
+            ("/a", "/b/../c", "/c"),
+            ("/a", "../../..", "/"),
+            ("a", "b", "/a/b"),
+        ] {
+            assert_eq!(absolute(directory, path), joined);
+        }
+    }
+}

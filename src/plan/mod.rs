@@ -1,0 +1,23 @@
+//! Instructions to a graph of stages and steps: what is reachable, what each step does after
+//! expansion, which trees are needed on disk.
+//!
+//! Expansion, configs and history depend on the Dockerfile and the base configs only, never on
+//! what a step does. So everything but bytes is known here, before anything is unpacked.
+
+mod arguments;
+mod graph;
+mod history;
+mod lower;
+mod metadata;
+mod scope;
+mod step;
+
+#[cfg(test)]
+mod tests;
+
+pub use arguments::{Arguments, PROXY_ARGUMENTS};
+pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
+pub use step::{
+    Action, CopyFrom, CopySource, CopyStep, FromImage, Ownership, Place, Plan, PlannedStage, RunStep, Script,
+    StageBase, Step, WorkdirStep,
+};

@@ -1,0 +1,212 @@
+//! The plan: stages and steps with everything expanded.
+
+use crate::config::NamedContext;
+use crate::dockerfile::{Diagnostic, Source, Span};
+use crate::image::{ImageConfig, Platform, Reference};
+
+/// What a build will do.
+#[derive(Debug)]
+pub struct Plan {
+    /// The stages that are needed, in the order of the Dockerfile.
+    pub stages: Vec<PlannedStage>,
+    /// Position in `stages` of the stage whose image is the result: always the last.
+    pub target: usize,
+}
+
+/// A stage that is needed.
+#[derive(Debug)]
+pub struct PlannedStage {
+    /// Its number in the Dockerfile.
+    pub number: usize,
+    /// Its name, or `stage-N`.
+    pub name: String,
+    /// What it starts from.
+    pub base: StageBase,
+    /// The platform of its base, and of images it copies from.
+    pub platform: Platform,
+    /// What it does, `FROM` left out.
+    pub steps: Vec<Step>,
+    /// The config of its image, without the layers that the steps will add. The history is whole.
+    pub config: ImageConfig,
+    /// Whether its files must be on disk: a command runs in it, or in a stage built on it.
+    pub on_disk: bool,
+    /// Whether the contents of its files are needed: somebody copies from it, or from a stage built
+    /// on it.
+    pub copied_from: bool,
+    /// The `FROM` line.
+    pub place: Place,
+}
+
+/// What a stage starts from.
+#[derive(Debug, Clone)]
+pub enum StageBase {
+    /// `FROM scratch`
+    Scratch,
+    /// An earlier stage, by position in [`Plan::stages`].
+    Stage(usize),
+    /// An image.
+    Image(FromImage),
+}
+
+/// An image that is pulled or read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromImage {
+    /// From a registry.
+    Registry(Reference),
+    /// A named context that replaces it.
+    Named(String, NamedContext),
+}
+
+impl std::fmt::Display for FromImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FromImage::Registry(reference) => write!(f, "{reference}"),
+            FromImage::Named(name, _) => write!(f, "{name} (build context)"),
+        }
+    }
+}
+
+/// Where a step stands, to point at when it fails.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The text.
+    pub source: Source,
+    /// The instruction.
+    pub span: Span,
+}
+
+impl Place {
+    /// A diagnostic for the whole instruction's first line.
+    pub fn diagnostic(&self, message: impl Into<String>) -> Diagnostic {
+        let text = self.source.slice(self.span);
+        let first = text.find('\n').map_or(self.span.end, |at| self.span.start + at);
+        Diagnostic::new(&self.source, Span::new(self.span.start, first), message)
+    }
+
+    /// The instruction's line, from 1.
+    pub fn line(&self) -> usize {
+        self.source.line(self.span.start)
+    }
+}
+
+/// One instruction, ready to be carried out.
+#[derive(Debug)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// The instruction in one line, for people.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+    /// Position of its entry in the stage config's history; `ONBUILD` triggers have one too.
+    pub history: usize,
+}
+
+/// What a step does to files.
+#[derive(Debug)]
+pub enum Action {
+    /// Nothing: config and history only.
+    Metadata,
+    /// Runs a command.
+    Run(RunStep),
+    /// Copies files.
+    Copy(CopyStep),
+    /// Makes the working directory.
+    Workdir(WorkdirStep),
+}
+
+impl Action {
+    /// Whether the step has a layer.
+    pub fn has_layer(&self) -> bool {
+        !matches!(self, Action::Metadata)
+    }
+}
+
+/// A command to run.
+#[derive(Debug)]
+pub struct RunStep {
+    /// Program and arguments, shell included.
+    pub argv: Vec<String>,
+    /// The whole environment except `HOME`, which comes from the image's passwd when absent.
+    pub env: Vec<(String, String)>,
+    /// `USER` in force; empty is root.
+    pub user: String,
+    /// `WORKDIR` in force; absolute.
+    pub workdir: String,
+    /// A heredoc that starts with `#!`: a file to be run, whose path is `argv`'s last word.
+    pub script: Option<Script>,
+}
+
+/// An executable file that a step finds at `/dev/pipes/<name>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Script {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub content: String,
+}
+
+/// Files to copy.
+#[derive(Debug)]
+pub struct CopyStep {
+    /// Whether it is `ADD`: archives of the context are unpacked.
+    pub add: bool,
+    /// Where the sources are.
+    pub from: CopyFrom,
+    /// What, in order.
+    pub sources: Vec<CopySource>,
+    /// Absolute destination; a trailing slash means a directory.
+    pub destination: String,
+    /// `--chown`
+    pub chown: Option<Ownership>,
+    /// `--chmod` as written, expanded.
+    pub chmod: Option<String>,
+    /// `--exclude` patterns.
+    pub excludes: Vec<String>,
+    /// `--link`: independent of what the stage holds.
+    pub link: bool,
+    /// `--parents`
+    pub parents: bool,
+    /// `--unpack`, if written.
+    pub unpack: Option<bool>,
+}
+
+/// A source of a copy, expanded.
+#[derive(Debug)]
+pub enum CopySource {
+    /// A path or pattern.
+    Path(String),
+    /// A file of this name and content.
+    Inline {
+        /// Its name.
+        name: String,
+        /// Its bytes, expanded.
+        content: String,
+    },
+}
+
+/// Where a copy's sources are.
+#[derive(Debug, Clone)]
+pub enum CopyFrom {
+    /// The build context.
+    Context,
+    /// An earlier stage, by position in [`Plan::stages`].
+    Stage(usize),
+    /// An image.
+    Image(FromImage),
+    /// A named context that is a directory.
+    Directory(String, std::path::PathBuf),
+}
+
+/// `user[:group]`, names or numbers, expanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership(pub String);
+
+/// A working directory to make.
+#[derive(Debug)]
+pub struct WorkdirStep {
+    /// Absolute.
+    pub path: String,
+    /// `USER` in force, who will own it; empty is root.
+    pub user: String,
+}

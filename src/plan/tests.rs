@@ -1,0 +1,235 @@
+//! Whole Dockerfiles to plans: what is needed, what is recorded.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::config::NamedContext;
+use crate::dockerfile::{Source, parse};
+use crate::image::{ImageConfig, Platform};
+
+/// Base images by name; every image not listed is a bare Linux with one `PATH`.
+#[derive(Default)]
+struct Fixed(BTreeMap<&'static str, ImageConfig>);
+
+impl Bases for Fixed {
+    type Error = String;
+
+    fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, String> {
+        let mut config = ImageConfig::default();
+        config.set_platform(platform);
+        config.config.env = vec!["PATH=/bin".to_owned()];
+        let name = image.to_string();
+        if name.contains("missing") {
+            return Err(format!("no {name}"));
+        }
+        let listed = self.0.iter().find(|(n, _)| name.contains(**n));
+        Ok(BaseImage { config: listed.map_or(config, |(_, c)| c.clone()) })
+    }
+}
+
+struct Given<'a> {
+    text: &'a str,
+    args: &'a [(&'a str, &'a str)],
+    target: Option<&'a str>,
+    contexts: BTreeMap<String, NamedContext>,
+    bases: Fixed,
+}
+
+fn given(text: &str) -> Given<'_> {
+    Given { text, args: &[], target: None, contexts: BTreeMap::new(), bases: Fixed::default() }
+}
+
+impl Given<'_> {
+    fn try_plan(mut self) -> Result<Plan, Vec<String>> {
+        let source = Source::new("Dockerfile", self.text);
+        let dockerfile = parse(&source).map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let args: Vec<_> = self.args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let platform: Platform = "linux/amd64".parse().unwrap();
+        let inputs = Inputs {
+            dockerfile: &dockerfile,
+            arguments: &Arguments::new(&args, &platform),
+            target: self.target,
+            contexts: &self.contexts,
+            platform_given: false,
+        };
+        plan(&inputs, &mut self.bases).map_err(|error| match error {
+            PlanError::Dockerfile(all) => {
+                all.iter().map(|d| format!("{d} ({})", d.help.as_deref().unwrap_or(""))).collect()
+            }
+            PlanError::Base { error, place } => vec![format!("line {}: {error}", place.line())],
+        })
+    }
+
+    fn plan(self) -> Plan {
+        self.try_plan().unwrap()
+    }
+}
+
+fn history(plan: &Plan) -> Vec<(String, bool)> {
+    let config = &plan.stages[plan.target].config;
+    config.history.iter().map(|h| (h.created_by.clone().unwrap(), h.empty_layer)).collect()
+}
+
+/// The history of one stage on scratch, without the layer marks.
+fn texts(instructions: &str) -> Vec<String> {
+    history(&given(&format!("FROM scratch\n{instructions}\n")).plan()).into_iter().map(|(t, _)| t).collect()
+}
+
+#[test]
+fn history_is_buildkits_word_for_word() {
+    for (instruction, text) in [
+        ("ENV A=1 B=\"two words\"", "ENV A=1 B=two words"),
+        ("LABEL a=b", "LABEL a=b"),
+        ("ARG X=1 Y", "ARG X=1 Y"),
+        ("RUN echo $HOME", "RUN /bin/sh -c echo $HOME # buildkit"),
+        ("RUN [\"/bin/true\", \"x y\"]", "RUN /bin/true x y # buildkit"),
+        ("COPY --chown=1:2 --chmod=755 a b /c/", "COPY --chown=1:2 --chmod=755 a b /c/ # buildkit"),
+        ("ADD a /c", "ADD a /c # buildkit"),
+        ("COPY <<EOF /f\nx\nEOF", "COPY <<EOF /f # buildkit"),
+        ("WORKDIR /a/../b", "WORKDIR /b"),
+        ("USER me:us", "USER me:us"),
+        ("STOPSIGNAL SIGTERM", "STOPSIGNAL SIGTERM"),
+        ("EXPOSE 8000 80/udp", "EXPOSE [80/udp 8000/tcp]"),
+        ("VOLUME /a /b", "VOLUME [/a /b]"),
+        ("SHELL [\"/bin/bash\", \"-c\"]", "SHELL [/bin/bash -c]"),
+        ("CMD [\"a\", \"b\"]", "CMD [\"a\" \"b\"]"),
+        ("CMD a b", "CMD [\"/bin/sh\" \"-c\" \"a b\"]"),
+        ("ENTRYPOINT [\"a\"]", "ENTRYPOINT [\"a\"]"),
+        ("MAINTAINER Me", "MAINTAINER Me"),
+        (
+            "HEALTHCHECK --interval=5s CMD x",
+            "HEALTHCHECK {Test:[CMD-SHELL x] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        ),
+    ] {
+        assert_eq!(texts(instruction), [text], "{instruction}");
+    }
+}
+
+#[test]
+fn only_steps_with_files_have_layers() {
+    let plan = given("FROM scratch\nENV A=1\nCOPY a /\nWORKDIR /\nWORKDIR /x\nONBUILD RUN y\nCMD z\n").plan();
+    let marks: Vec<bool> = history(&plan).into_iter().map(|(_, empty)| empty).collect();
+    assert_eq!(marks, [true, false, true, false, true]);
+    assert_eq!(plan.stages[0].config.config.on_build, ["RUN y"]);
+}
+
+#[test]
+fn arguments_reach_run_and_history_in_buildkits_way() {
+    let text = "ARG G=global\nFROM scratch\nARG A=1\nARG B=$A C\nARG G\nENV A=2\nRUN x\n";
+    let plan = Given { args: &[("C", "given"), ("HTTP_PROXY", "p")], ..given(text) }.plan();
+    let (run, _) = history(&plan).pop().unwrap();
+    assert_eq!(run, "RUN |4 A=2 B=1 C=given G=global /bin/sh -c x # buildkit");
+    let Action::Run(step) = &plan.stages[0].steps.last().unwrap().action else { panic!("no RUN") };
+    let value = |name: &str| step.env.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
+    assert_eq!(
+        (value("A"), value("B"), value("C"), value("G")),
+        (Some("2"), Some("1"), Some("given"), Some("global"))
+    );
+    assert_eq!((value("HTTP_PROXY"), value("http_proxy")), (Some("p"), Some("p")));
+    let env = &plan.stages[0].config.config.env;
+    assert!(env.contains(&"A=2".to_owned()) && !env.iter().any(|e| e.starts_with("G=")), "{env:?}");
+}
+
+#[test]
+fn env_pairs_do_not_see_each_other_and_arg_names_do() {
+    let plan = given("FROM scratch\nENV X=1 Y=$X\nARG P=1 Q=$P\nLABEL y=\"$Y\" q=$Q\n").plan();
+    let labels = &plan.stages[0].config.config.labels;
+    assert_eq!((labels["y"].as_str(), labels["q"].as_str()), ("", "1"));
+}
+
+#[test]
+fn platform_arguments_must_be_declared_in_a_stage() {
+    let text =
+        "FROM --platform=$BUILDPLATFORM alpine\nLABEL a=$TARGETARCH\nARG TARGETARCH\nLABEL b=$TARGETARCH\n";
+    let plan = given(text).plan();
+    let labels = &plan.stages[0].config.config.labels;
+    assert_eq!((labels["a"].as_str(), labels["b"].as_str()), ("", "amd64"));
+}
+
+#[test]
+fn stages_that_the_target_does_not_need_are_left_out_with_their_errors() {
+    let text = "FROM missing AS unused\nRUN x\nFROM scratch AS lib\nCOPY a /a\nFROM scratch\nCOPY --from=lib /a /a\n";
+    let plan = given(text).plan();
+    let names: Vec<_> = plan.stages.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["lib", "stage-2"]);
+    let Action::Copy(copy) = &plan.stages[1].steps[0].action else { panic!("no COPY") };
+    assert!(matches!(copy.from, CopyFrom::Stage(0)));
+    assert!(plan.stages[0].copied_from && !plan.stages[1].copied_from);
+    assert!(!plan.stages[0].on_disk, "nothing is executed");
+    let error = Given { target: Some("unused"), ..given(text) }.try_plan().unwrap_err();
+    assert!(error[0].starts_with("line 1: no "), "{error:?}");
+}
+
+#[test]
+fn a_stage_goes_on_from_another() {
+    let text =
+        "FROM scratch AS a\nENV X=1\nARG Y=2\nCMD [\"c\"]\nFROM a\nLABEL l=$X$Y\nENTRYPOINT [\"e\"]\nRUN z\n";
+    let plan = given(text).plan();
+    assert_eq!(plan.stages.len(), 2);
+    assert!(matches!(plan.stages[1].base, StageBase::Stage(0)));
+    assert!(plan.stages[0].on_disk, "a command runs on top of it");
+    let config = &plan.stages[1].config;
+    assert_eq!(config.config.labels["l"], "12");
+    // The CMD was another stage's: the new entry point drops it.
+    assert_eq!(config.config.cmd, None);
+    assert_eq!(config.history.len(), 6);
+}
+
+#[test]
+fn onbuild_triggers_run_first_and_once() {
+    let mut base = ImageConfig::default();
+    base.config.on_build = vec!["ENV T=1".into(), "COPY --from=lib /x /x".into()];
+    base.config.env = vec!["PATH=/bin".into()];
+    let text = "FROM scratch AS lib\nCOPY a /x\nFROM triggers\nLABEL t=$T\n";
+    let plan = Given { bases: Fixed(BTreeMap::from([("triggers", base)])), ..given(text) }.plan();
+    let target = &plan.stages[plan.target];
+    assert_eq!(target.config.config.labels["t"], "1");
+    assert!(target.config.config.on_build.is_empty());
+    assert_eq!(plan.stages.len(), 2, "the trigger needs the other stage");
+}
+
+#[test]
+fn named_contexts_replace_images_and_stages() {
+    let contexts = BTreeMap::from([
+        ("base".to_owned(), NamedContext::OciLayout { path: "/l".into(), tag: None, digest: None }),
+        ("files".to_owned(), NamedContext::Directory("/d".into())),
+    ]);
+    let text = "FROM base\nCOPY --from=files a /\n";
+    let plan = Given { contexts: contexts.clone(), ..given(text) }.plan();
+    assert!(matches!(&plan.stages[0].base, StageBase::Image(FromImage::Named(name, _)) if name == "base"));
+    let Action::Copy(copy) = &plan.stages[0].steps[0].action else { panic!("no COPY") };
+    assert!(matches!(&copy.from, CopyFrom::Directory(name, _) if name == "files"));
+    let error = Given { contexts, ..given("FROM files\n") }.try_plan().unwrap_err();
+    assert!(error[0].contains("is a directory"), "{error:?}");
+}
+
+#[test]
+fn run_heredocs() {
+    let run = |instructions: &str| {
+        let plan = given(&format!("FROM scratch\n{instructions}")).plan();
+        let Action::Run(step) = &plan.stages[0].steps[0].action else { panic!("no RUN") };
+        (step.argv.clone(), step.script.is_some())
+    };
+    let sh = |text: &str| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()];
+    assert_eq!(run("RUN <<EOF\na\nb\nEOF\n"), (sh("a\nb\n"), false));
+    assert_eq!(run("RUN <<EOF\n#!/usr/bin/awk -f\nEOF\n"), (sh("/dev/pipes/EOF"), true));
+    assert_eq!(run("RUN cat <<A <<B\n1\nA\n2\nB\n"), (sh("cat <<A <<B\n1\nA\n2\nB"), false));
+}
+
+#[test]
+fn what_cannot_be_done_names_the_way_out() {
+    for (text, message, help) in [
+        ("FROM scratch\nRUN --mount=type=cache,target=/x y\n", "RUN --mount", "stage of its own"),
+        ("FROM scratch\nRUN --network=none y\n", "--network=none", "leave it out"),
+        ("FROM scratch\nRUN --security=insecure y\n", "--security=insecure", "privileged builder"),
+        ("FROM scratch\nADD https://example.com/x /x\n", "ADD cannot fetch", "RUN"),
+        ("FROM $NOTHING\n", "empty after expansion", "--build-arg"),
+        ("FROM scratch\nCOPY --from=3 a b\n", "there is no stage 3", ""),
+        ("FROM scratch\nCOPY --from=$X a b\n", "`--from` cannot have variables", ""),
+    ] {
+        let errors = given(text).try_plan().unwrap_err();
+        assert!(errors[0].contains(message) && errors[0].contains(help), "{text}: {errors:?}");
+    }
+    let errors = Given { target: Some("finl"), ..given("FROM scratch AS final\n") }.try_plan().unwrap_err();
+    assert!(errors[0].contains("did you mean 'final'?"), "{errors:?}");
+}

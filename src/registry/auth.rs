@@ -1,0 +1,202 @@
+//! What is sent as `Authorization`, and what to do when a registry does not like it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::call::Call;
+use super::challenge::Challenge;
+use super::client::{Client, Target};
+use super::error::{NO_CREDENTIALS, own_words};
+use super::retry::{Failure, is_transient, retry_after};
+use super::token::{Issued, Token, TokenAnswer, TokenKey};
+use super::{RegistryError, endpoint};
+use crate::keychain::Secret;
+
+/// Tokens and error messages are smaller.
+const ANSWER_LIMIT: usize = 1 << 20;
+
+/// What is sent as `Authorization`.
+#[derive(Clone)]
+pub(super) enum Authorization {
+    /// Nothing.
+    None,
+    /// User name and password, or a token that cannot be renewed.
+    Fixed(HeaderValue),
+    /// A token of a token server.
+    Token(Issued, HeaderValue),
+}
+
+impl Authorization {
+    pub(super) fn header(&self) -> Option<&HeaderValue> {
+        match self {
+            Authorization::None => None,
+            Authorization::Fixed(value) | Authorization::Token(_, value) => Some(value),
+        }
+    }
+}
+
+impl Client {
+    /// What the registry wants to see for a target, as far as it said and we have it.
+    pub(super) async fn authorization(
+        &self,
+        target: &Target,
+        rejected: Option<&str>,
+    ) -> Result<Authorization, Failure> {
+        let secret = target.credential.as_ref().map(|c| &c.secret);
+        match (target.endpoint.challenge(), secret) {
+            (None, _) => Ok(Authorization::None),
+            (Some(_), Some(Secret::Registry(token))) => Ok(Authorization::Fixed(bearer(target, token)?)),
+            (Some(Challenge::Basic), Some(Secret::Basic { username, password })) => {
+                Ok(Authorization::Fixed(basic(username, password)))
+            }
+            (Some(Challenge::Basic), _) => Ok(Authorization::None),
+            (Some(Challenge::Bearer { realm, service }), _) => {
+                let key = TokenKey {
+                    realm: realm.clone(),
+                    service: service.clone(),
+                    registry: target.endpoint.name.clone(),
+                    scopes: target.scopes.clone(),
+                };
+                let fetch = self.fetch_token(target, &realm, service.as_deref());
+                let issued = self.tokens.get(key, rejected, fetch).await?;
+                let header = bearer(target, &issued.value)?;
+                Ok(Authorization::Token(issued, header))
+            }
+        }
+    }
+
+    /// After a 401: what to send now; none if nothing better is to be had.
+    pub(super) async fn better(
+        &self,
+        target: &Target,
+        refused: &Authorization,
+        headers: &HeaderMap,
+    ) -> Result<Option<Authorization>, Failure> {
+        let new = Challenge::of(headers).is_some_and(|challenge| target.endpoint.learn(challenge));
+        let next = match refused {
+            Authorization::Token(issued, _) if !issued.fresh || new => {
+                self.authorization(target, Some(&issued.value)).await?
+            }
+            Authorization::None => self.authorization(target, None).await?,
+            Authorization::Fixed(_) if new => self.authorization(target, None).await?,
+            _ => return Ok(None),
+        };
+        let same = next.header() == refused.header();
+        Ok(if same { None } else { Some(next) })
+    }
+
+    async fn fetch_token(
+        &self,
+        target: &Target,
+        realm: &str,
+        service: Option<&str>,
+    ) -> Result<Token, Failure> {
+        let url: Url = realm
+            .parse()
+            .ok()
+            .filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or_else(|| target.protocol("its token server's URL makes no sense"))?;
+        let host = endpoint::host(&url);
+        let failed = |reason: String| RegistryError::Token {
+            what: target.what.clone(),
+            registry: target.endpoint.name.clone(),
+            host: host.clone(),
+            reason,
+            tried: target.tried(),
+        };
+        let downgraded = url.scheme() == "http" && target.endpoint.base.scheme() == "https";
+        if downgraded && target.credential.is_some() && !self.may_be_plain(&host) {
+            let reason = "it speaks plain HTTP, and credentials are not sent there";
+            return Err(failed(reason.to_owned()).into());
+        }
+        let (call, header) = token_call(target, url, service);
+        let response = self.follow(target, &call, header.as_ref(), &call.url).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.bounded(target, response, ANSWER_LIMIT).await?;
+        if !status.is_success() {
+            let words = own_words(&body);
+            let error = failed(format!("it answered {}{words}", status.as_u16()));
+            return Err(Failure {
+                transient: is_transient(status),
+                after: retry_after(&headers),
+                ..Failure::from(error)
+            });
+        }
+        let answer: Option<TokenAnswer> = serde_json::from_slice(&body).ok();
+        let token = answer.and_then(TokenAnswer::token);
+        token.ok_or_else(|| failed("its answer holds no token".to_owned()).into())
+    }
+}
+
+/// The request for a token: a POST with an identity token (OAuth2, RFC 6749, 6), otherwise a
+/// GET with what we have (distribution, token authentication).
+fn token_call(target: &Target, mut url: Url, service: Option<&str>) -> (Call, Option<HeaderValue>) {
+    let secret = target.credential.as_ref().map(|c| &c.secret);
+    if let Some(Secret::Identity(token)) = secret {
+        let scopes = target.scopes.0.join(" ");
+        let mut fields = vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("scope", &scopes),
+            ("client_id", "yadokari"),
+        ];
+        fields.extend(service.map(|s| ("service", s)));
+        // A query and a form are written alike.
+        let mut form = url.clone();
+        form.set_query(None);
+        form.query_pairs_mut().extend_pairs(fields);
+        let body = form.query().unwrap_or_default().to_owned();
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        return (Call::post(url).header(CONTENT_TYPE, form).bytes(body.into()), None);
+    }
+    {
+        let mut query = url.query_pairs_mut();
+        query.extend_pairs(service.map(|s| ("service", s)));
+        query.extend_pairs(target.scopes.0.iter().map(|s| ("scope", s)));
+    }
+    let header = match secret {
+        Some(Secret::Basic { username, password }) => {
+            url.query_pairs_mut().append_pair("account", username);
+            Some(basic(username, password))
+        }
+        _ => None,
+    };
+    (Call::get(url), header)
+}
+
+fn basic(username: &str, password: &str) -> HeaderValue {
+    let encoded = STANDARD.encode(format!("{username}:{password}"));
+    sensitive(HeaderValue::try_from(format!("Basic {encoded}"))).expect("base64 is visible ASCII")
+}
+
+fn bearer(target: &Target, token: &str) -> Result<HeaderValue, Failure> {
+    sensitive(HeaderValue::try_from(format!("Bearer {token}")))
+        .ok_or_else(|| target.protocol("its token holds characters that no header may hold").into())
+}
+
+fn sensitive<E>(value: Result<HeaderValue, E>) -> Option<HeaderValue> {
+    let mut value = value.ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl Target {
+    /// What errors call the credentials.
+    pub(super) fn tried(&self) -> String {
+        match &self.credential {
+            Some(credential) => format!("credentials from {}", credential.source),
+            None => NO_CREDENTIALS.to_owned(),
+        }
+    }
+
+    /// An error about an answer that breaks the protocol.
+    pub(super) fn protocol(&self, problem: impl Into<String>) -> RegistryError {
+        RegistryError::Protocol {
+            what: self.what.clone(),
+            host: self.endpoint.name.clone(),
+            problem: problem.into(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The threads that speak to the network.
+
+use std::future::Future;
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+/// Transfers wait for the network far more than they compute; two threads keep two cores busy
+/// where they do.
+const THREADS: usize = 2;
+
+/// The threads that speak to the network. Everything else is ordinary blocking code and waits
+/// with [`block_on`](Network::block_on) or [`Task::wait`].
+///
+/// Dropped, it ends all transfers without waiting for them.
+#[derive(Debug)]
+pub struct Network {
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Network {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    pub fn new() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .max_blocking_threads(8)
+            .thread_name("network")
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        Ok(Network { runtime: Some(runtime), handle })
+    }
+
+    /// Waits for a future, from a thread that is not one of the network's.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// Starts something that goes on beside the caller.
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Task { join: self.handle.spawn(future), handle: self.handle.clone() }
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Something that goes on beside its starter. Dropped, it goes on.
+#[derive(Debug)]
+pub struct Task<T> {
+    join: JoinHandle<T>,
+    handle: Handle,
+}
+
+impl<T> Task<T> {
+    /// Waits for the result, from a thread that is not one of the network's; none if the task
+    /// was aborted or the network is gone. A panic of the task goes on here.
+    pub fn wait(self) -> Option<T> {
+        match self.handle.block_on(self.join) {
+            Ok(value) => Some(value),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
+    }
+
+    /// Whether the result is there.
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+
+    /// Ends it at its next pause.
+    pub fn abort(&self) {
+        self.join.abort();
+    }
+}

@@ -1,0 +1,276 @@
+//! Putting blobs and manifests (distribution spec, "Pushing"; one method for each request).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::call::Call;
+use super::client::{Client, Target};
+use super::error::name;
+use super::feed::{Feed, Source};
+use super::pull::claimed_digest;
+use super::retry::{Failure, Tries};
+use super::transfer::Transfer;
+use super::{Direction, PushOutcome, RegistryError};
+use crate::image::{Descriptor, Digest, MediaType, Reference};
+
+/// What asking for a mount led to.
+enum Mount {
+    /// The blob is there.
+    Done,
+    /// The registry opened an upload instead.
+    Session(Url),
+    /// It does not do it.
+    Refused,
+}
+
+impl Client {
+    /// Whether a blob is in a repository.
+    pub(super) async fn has_blob(
+        &self,
+        repository: &Reference,
+        digest: &Digest,
+        direction: Direction,
+    ) -> Result<bool, RegistryError> {
+        let what = format!("look for blob {} in {}", digest.short(), repository_name(repository));
+        let patience = match direction {
+            Direction::Pull => self.download,
+            Direction::Push => self.upload,
+        };
+        patience
+            .retry(&self.events, || async {
+                let target = self.target(repository, direction, what.clone()).await?;
+                self.head_blob(&target, digest).await
+            })
+            .await
+    }
+
+    /// Opens an upload: the cheapest request that needs the right to push. It is cancelled beside,
+    /// so that nobody waits for that.
+    pub(super) async fn check_push(self: &Arc<Self>, repository: &Reference) -> Result<(), RegistryError> {
+        let what = format!("push to {}", repository_name(repository));
+        let (target, session) = self
+            .upload
+            .retry(&self.events, || async {
+                let target = self.target(repository, Direction::Push, what.clone()).await?;
+                let session = self.open_session(&target).await?;
+                Ok((target, session))
+            })
+            .await?;
+        let client = self.clone();
+        self.handle.spawn(async move { client.cancel_session(&target, session).await });
+        Ok(())
+    }
+
+    /// Puts a blob into a repository by the cheapest way that works.
+    pub(super) async fn put_blob(
+        &self,
+        to: &Reference,
+        descriptor: &Descriptor,
+        mount_from: &[Reference],
+        source: Source,
+        transfer: Arc<Transfer>,
+    ) -> Result<PushOutcome, RegistryError> {
+        let what = format!("push blob {} to {}", descriptor.digest.short(), repository_name(to));
+        if self.has_blob(to, &descriptor.digest, Direction::Push).await? {
+            return Ok(PushOutcome::Existed);
+        }
+        let target = || self.target(to, Direction::Push, what.clone());
+        let mount = || async { self.mount(&target().await?, to, descriptor, mount_from).await };
+        let mut session = match self.upload.retry(&self.events, mount).await? {
+            Mount::Done => return Ok(PushOutcome::Mounted),
+            Mount::Session(session) => Some(session),
+            Mount::Refused => None,
+        };
+        let feed = Feed::new(what.clone(), descriptor.size, source, transfer);
+        let mut tries = Tries::new(self.upload);
+        loop {
+            let attempt = async {
+                let target = target().await?;
+                // After a failure nobody knows how far the session came: a new one is safe.
+                let session = match session.take() {
+                    Some(session) => session,
+                    None => self.open_session(&target).await?,
+                };
+                self.put_body(&target, session, &descriptor.digest, &feed).await
+            };
+            match attempt.await {
+                Ok(()) => return Ok(PushOutcome::Uploaded),
+                Err(failure) => tries.pause(failure, &self.events).await?,
+            }
+        }
+    }
+
+    /// Puts a manifest, by tag or by digest.
+    pub(super) async fn put_manifest(
+        &self,
+        to: &Reference,
+        bytes: Bytes,
+        media_type: &MediaType,
+    ) -> Result<Digest, RegistryError> {
+        let digest = Digest::of(&bytes);
+        let what = format!("push the manifest of {}", name(to));
+        let version = match (to.tag(), to.digest()) {
+            (Some(tag), _) => tag.to_owned(),
+            (None, Some(named)) if named != digest.to_string() => {
+                let found = named.to_owned();
+                return Err(RegistryError::Digest { what, expected: digest, found });
+            }
+            (None, _) => digest.to_string(),
+        };
+        self.upload
+            .retry(&self.events, || async {
+                let target = self.target(to, Direction::Push, what.clone()).await?;
+                self.send_manifest(&target, &version, bytes.clone(), media_type, digest).await
+            })
+            .await?;
+        Ok(digest)
+    }
+
+    async fn head_blob(&self, target: &Target, digest: &Digest) -> Result<bool, Failure> {
+        let url = target.endpoint.url(&format!("{}/blobs/{digest}", target.repository));
+        let call = Call::new(Method::HEAD, url);
+        let response = self.send(target, &call).await?;
+        if super::retry::is_transient(response.status()) {
+            return Err(self.refusal(target, &call, response).await);
+        }
+        // Storage behind a redirect, and registries that let us push but not look, may say
+        // anything else: then the blob is sent, and that says what is really wrong.
+        Ok(response.status() == StatusCode::OK)
+    }
+
+    /// Asks the registry to take the blob from each of these repositories in turn.
+    async fn mount(
+        &self,
+        target: &Target,
+        to: &Reference,
+        descriptor: &Descriptor,
+        sources: &[Reference],
+    ) -> Result<Mount, Failure> {
+        let mut result = Mount::Refused;
+        let near =
+            |from: &&Reference| from.registry() == to.registry() && from.repository() != to.repository();
+        for from in sources.iter().filter(near) {
+            let next = self.mount_one(target, descriptor, from.repository()).await?;
+            match (std::mem::replace(&mut result, next), &result) {
+                (_, Mount::Done) => return Ok(Mount::Done),
+                (Mount::Session(unused), Mount::Session(_)) => self.cancel_session(target, unused).await,
+                (Mount::Session(session), Mount::Refused) => result = Mount::Session(session),
+                _ => {}
+            }
+        }
+        Ok(result)
+    }
+
+    async fn mount_one(
+        &self,
+        target: &Target,
+        descriptor: &Descriptor,
+        from: &str,
+    ) -> Result<Mount, Failure> {
+        let mut target = target.clone();
+        target.scopes = target.scopes.and_pull(from);
+        let mut url = target.endpoint.url(&format!("{}/blobs/uploads/", target.repository));
+        let digest = descriptor.digest.to_string();
+        url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
+        let call = Call::post(url);
+        let response = match self.send(&target, &call).await {
+            Ok(response) => response,
+            // No token for both repositories: without the other one we may still upload.
+            Err(failure) if !failure.transient && matches!(*failure.error, RegistryError::Token { .. }) => {
+                return Ok(Mount::Refused);
+            }
+            Err(failure) => return Err(failure),
+        };
+        match response.status() {
+            StatusCode::CREATED => Ok(Mount::Done),
+            StatusCode::ACCEPTED => Ok(Mount::Session(session(&target, &response)?)),
+            status if super::retry::is_transient(status) => Err(self.refusal(&target, &call, response).await),
+            _ => Ok(Mount::Refused),
+        }
+    }
+
+    async fn open_session(&self, target: &Target) -> Result<Url, Failure> {
+        let call = Call::post(target.endpoint.url(&format!("{}/blobs/uploads/", target.repository)));
+        let response = self.expect(target, &call, &[StatusCode::ACCEPTED]).await?;
+        session(target, &response)
+    }
+
+    /// An upload that stays open is removed by the registry in time: failing to cancel harms nobody.
+    async fn cancel_session(&self, target: &Target, session: Url) {
+        if let Err(failure) = self.send(target, &Call::new(Method::DELETE, session)).await {
+            self.events.debug(format!("an upload stays open: {}", failure.error));
+        }
+    }
+
+    /// Sends the whole blob in one PUT.
+    async fn put_body(
+        &self,
+        target: &Target,
+        mut session: Url,
+        digest: &Digest,
+        feed: &Arc<Feed>,
+    ) -> Result<(), Failure> {
+        session.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let call = Call::new(Method::PUT, session).feed(feed.clone());
+        let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::NO_CONTENT];
+        let response = match self.expect(target, &call, &wanted).await {
+            // The session went away, with the instance that held it: a new one will do.
+            Err(mut failure) if is_status(&failure, 404) => {
+                failure.transient = true;
+                return Err(failure);
+            }
+            other => other?,
+        };
+        check_claim(target, &response, digest)
+    }
+
+    async fn send_manifest(
+        &self,
+        target: &Target,
+        version: &str,
+        bytes: Bytes,
+        media_type: &MediaType,
+        digest: Digest,
+    ) -> Result<(), Failure> {
+        let url = target.endpoint.url(&format!("{}/manifests/{version}", target.repository));
+        let content_type = HeaderValue::try_from(media_type.as_str())
+            .map_err(|_| target.protocol("the manifest's media type is no header"))?;
+        let call = Call::new(Method::PUT, url).header(CONTENT_TYPE, content_type).bytes(bytes);
+        let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::ACCEPTED];
+        let response = self.expect(target, &call, &wanted).await?;
+        check_claim(target, &response, &digest)
+    }
+}
+
+/// The upload that an answer opened.
+fn session(target: &Target, response: &Response) -> Result<Url, Failure> {
+    let location = response.headers().get(LOCATION).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    let location = location.ok_or_else(|| target.protocol("an upload without a Location"))?;
+    let session = target.endpoint.location(response.url(), &location);
+    session.ok_or_else(|| target.protocol("an upload whose Location makes no sense").into())
+}
+
+/// Registries need not say which digest they stored; if they do it must be ours.
+fn check_claim(target: &Target, response: &Response, digest: &Digest) -> Result<(), Failure> {
+    match claimed_digest(response.headers()).filter(|claimed| claimed != digest) {
+        None => Ok(()),
+        Some(claimed) => Err(RegistryError::Digest {
+            what: target.what.clone(),
+            expected: *digest,
+            found: claimed.to_string(),
+        }
+        .into()),
+    }
+}
+
+fn is_status(failure: &Failure, wanted: u16) -> bool {
+    matches!(&*failure.error, RegistryError::Status { status, .. } if *status == wanted)
+}
+
+/// A repository without the tag.
+fn repository_name(reference: &Reference) -> String {
+    super::error::plain(&format!("{}/{}", reference.registry(), reference.repository()))
+}

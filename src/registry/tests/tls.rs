@@ -1,0 +1,138 @@
+use super::fake::{Door, reply};
+use super::*;
+
+const CA: &str = include_str!("ca.pem");
+
+fn with_blob() -> (Fake, Vec<u8>) {
+    let fake = Fake::start_tls();
+    let bytes = noise(300_000);
+    fake.add_blob("a/b", &bytes);
+    (fake, bytes)
+}
+
+fn pull(config: RegistryConfig) -> Result<(), RegistryError> {
+    let (fake, bytes) = with_blob();
+    let bench = Bench::with(config, KeychainConfig::default());
+    bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).map(|found| assert!(found == bytes))
+}
+
+#[test]
+fn a_configured_ca_is_trusted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, CA).expect("written");
+    for path in [file, directory.path().to_owned()] {
+        pull(RegistryConfig { ca_paths: vec![path], ..RegistryConfig::default() }).expect("trusted");
+    }
+}
+
+#[test]
+fn an_unknown_ca_is_not_trusted() {
+    let (fake, bytes) = with_blob();
+    let bench = Bench::new();
+    let error = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect_err("unknown");
+    assert!(matches!(&error, RegistryError::Connection { kind: ConnectionKind::Certificate, .. }), "{error}");
+    assert!(error.to_string().contains("certificate"), "{error}");
+    let way_out = format!("--skip-tls-verify-registry={}", fake.address);
+    assert!(error.help().is_some_and(|help| help.contains(&way_out)));
+    // That does not pass by itself.
+    assert!(!bench.said().contains("trying again"), "{}", bench.said());
+}
+
+#[test]
+fn checks_are_skipped_where_that_is_wanted() {
+    pull(RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() }).expect("skipped");
+    let (fake, bytes) = with_blob();
+    let named = vec![fake.address.to_string()];
+    let config = RegistryConfig { skip_tls_verify_registries: named, ..RegistryConfig::default() };
+    let bench = Bench::with(config, KeychainConfig::default());
+    bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect("skipped");
+    // Skipping for pushes says nothing about pulls.
+    let error =
+        pull(RegistryConfig { skip_tls_verify: true, ..RegistryConfig::default() }).expect_err("checked");
+    assert!(matches!(error, RegistryError::Connection { kind: ConnectionKind::Certificate, .. }), "{error}");
+}
+
+#[test]
+fn plain_http_is_recognised() {
+    let fake = Fake::start();
+    let bench = Bench::new();
+    let client = &bench.registry.client;
+    let url: reqwest::Url = format!("https://{}/v2/", fake.address).parse().expect("a URL");
+    let http = client.transport.client(&url, false).expect("TLS");
+    let error = bench.run(http.get(url).send()).expect_err("no TLS");
+    assert_eq!(super::super::transport::kind(&error), ConnectionKind::NotTls, "{error:?}");
+}
+
+#[test]
+fn credentials_do_not_go_to_a_token_server_in_plain_http() {
+    let (fake, bytes) = with_blob();
+    let realm = "http://tokens.example/token";
+    fake.fault(
+        |r| r.path() == "/v2/",
+        [fake::reply(401).with("WWW-Authenticate", format!("Bearer realm=\"{realm}\""))],
+    );
+    let text = format!(r#"{{"auths":{{"{}":{{"username":"u","password":"p"}}}}}}"#, fake.address);
+    let location = CredentialLocation::Inline(text);
+    let sources = vec![CredentialSource { name: "the test's file".to_owned(), location }];
+    let config = RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() };
+    let bench = Bench::with(config, KeychainConfig { sources });
+    let error = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect_err("not sent");
+    assert!(error.to_string().contains("plain HTTP"), "{error}");
+}
+
+#[test]
+fn on_this_machine_plain_http_comes_first() {
+    let fake = Fake::start();
+    let bytes = noise(1000);
+    fake.add_blob("a/b", &bytes);
+    let bench = Bench::new();
+    for _ in 0..2 {
+        bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect("plain");
+    }
+    assert_eq!(fake.state().handshakes, 0);
+    assert_eq!(fake.requests("GET /v2/").iter().filter(|r| r.target == "/v2/").count(), 1);
+}
+
+#[test]
+fn elsewhere_https_comes_first() {
+    let fake = Fake::start();
+    let bytes = noise(1000);
+    fake.add_blob("a/b", &bytes);
+    // Local, and so plain HTTP will do, but not by its address.
+    let elsewhere = format!("r.localhost:{}/a/b:1", fake.address.port());
+    let elsewhere: Reference = elsewhere.parse().expect("a reference");
+    Bench::new().pull(&elsewhere, &descriptor(&bytes)).expect("plain after all");
+    assert_eq!(fake.state().handshakes, 1);
+}
+
+#[test]
+fn on_this_machine_tls_is_found_out() {
+    let go = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let moved = "HTTP/1.1 301 Moved Permanently\r\nLocation: https://localhost/\r\nContent-Length: 0\r\n\r\n";
+    for to_plain in [None, Some(""), Some(go), Some(moved), Some("SSH-2.0-OpenSSH\r\n")] {
+        let (fake, bytes) = with_blob();
+        fake.state().door = Door::Basic("u:p".to_owned());
+        fake.state().to_plain = to_plain;
+        let text = format!(r#"{{"auths":{{"{}":{{"username":"u","password":"p"}}}}}}"#, fake.address);
+        let location = CredentialLocation::Inline(text);
+        let sources = vec![CredentialSource { name: "the test's file".to_owned(), location }];
+        let config = RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() };
+        let bench = Bench::with(config, KeychainConfig { sources });
+        let found = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes));
+        assert!(found.unwrap_or_else(|e| panic!("{to_plain:?}: {e}")) == bytes);
+        // Credentials wait for the right scheme.
+        let plain = fake.state().plain.to_ascii_lowercase();
+        assert!(plain.starts_with("get /v2/") && !plain.contains("authorization"), "{plain}");
+        assert!(fake.requests("GET /v2/a/b")[0].header("authorization").is_some());
+    }
+}
+
+#[test]
+fn a_plain_registry_that_fails_is_not_taken_for_tls() {
+    let fake = Fake::start();
+    fake.fault(|r| r.path() == "/v2/", vec![reply(503); 9]);
+    let error = Bench::new().pull(&reference(&fake, "a/b:1"), &descriptor(b"x")).expect_err("down");
+    assert!(matches!(error, RegistryError::Status { status: 503, .. }), "{error}");
+    assert_eq!(fake.state().handshakes, 0);
+}

@@ -1,0 +1,197 @@
+//! Connections: names to addresses, TLS, proxies. All that it reads from files and the
+//! environment it reads when it is made, because the root may be an image's later.
+
+mod dns;
+mod proxy;
+mod tls;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use reqwest::{Client, ClientBuilder, Proxy, Url, redirect};
+use tokio::runtime::Handle;
+
+use super::{ConnectionKind, RegistryError};
+use crate::config::RegistryConfig;
+use crate::event::Events;
+use dns::{NoSuchHost, Resolver};
+use proxy::Proxies;
+use tls::CaFiles;
+
+/// A registry that takes longer to accept a connection is down.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// HTTP clients, one for each way to connect.
+pub(super) struct Transport {
+    /// For plain HTTP without a proxy.
+    plain: Client,
+    checked: OnceLock<Result<Pair, String>>,
+    unchecked: OnceLock<Result<Pair, String>>,
+    exceptions: Proxies,
+    parts: Parts,
+}
+
+/// What clients are made of.
+struct Parts {
+    user_agent: String,
+    resolver: Arc<Resolver>,
+    proxies: Vec<Proxy>,
+    ca_files: CaFiles,
+    events: Events,
+}
+
+/// The same client with and without the environment's proxies.
+struct Pair {
+    direct: Client,
+    proxied: Client,
+}
+
+impl Transport {
+    /// Reads CA roots, proxies, `/etc/resolv.conf` and `/etc/hosts`.
+    pub(super) fn new(
+        config: &RegistryConfig,
+        handle: &Handle,
+        events: &Events,
+    ) -> Result<Self, RegistryError> {
+        // The resolver's sockets belong to this runtime.
+        let _entered = handle.enter();
+        let exceptions = Proxies::from_environment();
+        let parts = Parts {
+            user_agent: config.user_agent.clone(),
+            resolver: Arc::new(Resolver::new(events)),
+            proxies: exceptions.parsed()?,
+            ca_files: CaFiles::read(&config.ca_paths, events)?,
+            events: events.clone(),
+        };
+        let plain = tls::none().and_then(|tls| parts.client(tls, &[]));
+        let plain = plain.map_err(|problem| RegistryError::Setup { problem })?;
+        let (checked, unchecked) = Default::default();
+        Ok(Transport { plain, checked, unchecked, exceptions, parts })
+    }
+
+    /// The client for a URL. The first one that may need TLS takes some milliseconds, for the
+    /// CA roots.
+    ///
+    /// # Errors
+    /// [`RegistryError::Setup`]
+    pub(super) fn client(&self, url: &Url, skip_verify: bool) -> Result<&Client, RegistryError> {
+        let direct = self.exceptions.bypass(url) || self.parts.proxies.is_empty();
+        if direct && url.scheme() == "http" {
+            return Ok(&self.plain);
+        }
+        let pair = if skip_verify {
+            self.unchecked.get_or_init(|| self.parts.pair(tls::unchecked()?))
+        } else {
+            self.checked.get_or_init(|| {
+                let roots = self.parts.ca_files.roots(&self.parts.events);
+                self.parts.pair(tls::checked(roots)?)
+            })
+        };
+        match pair {
+            Ok(pair) if direct => Ok(&pair.direct),
+            Ok(pair) => Ok(&pair.proxied),
+            Err(problem) => Err(RegistryError::Setup { problem: problem.clone() }),
+        }
+    }
+}
+
+impl Parts {
+    fn pair(&self, tls: rustls::ClientConfig) -> Result<Pair, String> {
+        Ok(Pair { direct: self.client(tls.clone(), &[])?, proxied: self.client(tls, &self.proxies)? })
+    }
+
+    fn client(&self, tls: rustls::ClientConfig, proxies: &[Proxy]) -> Result<Client, String> {
+        let builder = Client::builder()
+            .user_agent(&self.user_agent)
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(self.resolver.clone())
+            // Each transfer has a connection and a TCP window of its own.
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(Duration::from_secs(30))
+            // Redirects are followed where credentials are known, so that none leaks.
+            .redirect(redirect::Policy::none())
+            .no_proxy();
+        let builder = proxies.iter().cloned().fold(builder, ClientBuilder::proxy);
+        builder.build().map_err(|e| reason(&e))
+    }
+}
+
+/// An error of a request with its causes, without the URL, which may hold tokens.
+pub(super) fn reason(error: &reqwest::Error) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = next {
+        let text = match e.downcast_ref::<reqwest::Error>() {
+            Some(e) => reqwest_words(e),
+            None => e.to_string(),
+        };
+        // Wrappers often repeat what they wrap, or say nothing ("client error (Connect)").
+        let empty = text.starts_with("client error (");
+        if !empty && words.last().is_none_or(|last| !last.contains(&text)) {
+            words.push(text);
+        }
+        next = e.source();
+    }
+    super::error::plain(&words.join(": "))
+}
+
+fn reqwest_words(error: &reqwest::Error) -> String {
+    let words = if error.is_timeout() {
+        "timeout"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else if error.is_body() || error.is_decode() {
+        "the connection broke in the middle"
+    } else if error.is_builder() {
+        "wrong request"
+    } else {
+        "the request failed"
+    };
+    words.to_owned()
+}
+
+/// What a failed connection looks like.
+pub(super) fn kind(error: &reqwest::Error) -> ConnectionKind {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = next {
+        match e.downcast_ref() {
+            Some(rustls::Error::InvalidCertificate(_)) => return ConnectionKind::Certificate,
+            Some(rustls::Error::InvalidMessage(_)) => return ConnectionKind::NotTls,
+            _ => {}
+        }
+        if e.is::<NoSuchHost>() {
+            return ConnectionKind::Name;
+        }
+        // The source of an I/O error is not what it wraps, but the source of that.
+        next = match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        };
+    }
+    ConnectionKind::Network
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Network;
+
+    #[test]
+    fn tls_is_set_up_when_it_is_needed() {
+        let network = Network::new().expect("threads");
+        let config = RegistryConfig::default();
+        let transport = Transport::new(&config, network.handle(), &Events::none()).expect("right");
+        let client = |url: &str, skip_verify| {
+            let url: Url = url.parse().expect("a URL");
+            transport.client(&url, skip_verify).map(drop).expect("a client");
+        };
+        client("http://127.0.0.1:5000/v2/", false);
+        client("http://127.0.0.1:5000/v2/", true);
+        assert!(transport.checked.get().is_none() && transport.unchecked.get().is_none());
+        client("https://127.0.0.1:5000/v2/", true);
+        assert!(transport.checked.get().is_none() && transport.unchecked.get().is_some());
+        client("https://127.0.0.1:5000/v2/", false);
+        assert!(transport.checked.get().is_some());
+    }
+}

@@ -1,0 +1,190 @@
+//! A writable root filesystem for the steps of a stage, and what changed in it.
+//!
+//! Two *placements* provide one: `overlay` (a mount namespace per step) and `inplace` (the
+//! container's own root). What counts as a change is the same in both.
+
+pub mod change;
+mod index;
+pub mod inplace;
+pub mod overlay;
+mod placing;
+mod probe;
+mod removal;
+
+pub use probe::{Probe, open_placement, probe};
+
+use std::path::{Path, PathBuf};
+
+use crate::image::ChainId;
+use crate::layer::{Entry, View};
+
+/// Why a root filesystem could not be provided or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RootfsError {
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// This machine cannot, or must not, do what is asked.
+    #[error("{reason}")]
+    Refused {
+        /// Why, and what it is about.
+        reason: String,
+        /// One way out.
+        help: Option<String>,
+    },
+    /// The base could not be unpacked.
+    #[error(transparent)]
+    Unpack(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A kind of placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlacementKind {
+    /// An overlay in a mount namespace.
+    Overlay,
+    /// The container's own root.
+    Inplace,
+}
+
+/// Fills an empty directory with the base's files. For every regular file written it calls
+/// the observer with the path and the XXH3-128 hash of its content.
+pub type Unpack<'a> = dyn Fn(&Path, &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsError> + Sync + 'a;
+
+/// What a stage's tree starts as.
+pub enum Base<'a> {
+    /// Nothing (`FROM scratch`).
+    Scratch,
+    /// These layers.
+    Layers {
+        /// Their chain id; placements that share unpacked bases do it by this.
+        key: ChainId,
+        /// Unpacks them.
+        unpack: &'a Unpack<'a>,
+    },
+}
+
+/// Provides root filesystems one way. Shared by all stages of a build.
+pub trait Placement: Send + Sync {
+    /// Which way.
+    fn kind(&self) -> PlacementKind;
+
+    /// Whether steps of several stages may run at the same time.
+    fn parallel(&self) -> bool;
+
+    /// A new tree for a stage. May be called while a step of another stage runs.
+    ///
+    /// # Errors
+    /// The tree cannot be made here.
+    fn create(&self, stage: usize, base: Base<'_>) -> Result<Box<dyn Rootfs>, RootfsError>;
+
+    /// Where a path of ours (the context, a secret) is now: building in place sets the children
+    /// of a mounted volume aside while a stage uses its path.
+    fn locate(&self, path: &Path) -> PathBuf;
+
+    /// Puts the container's own files back, after the last step. Trees stay until
+    /// [`finish`](Placement::finish).
+    ///
+    /// # Errors
+    /// What could not be put back, by name.
+    fn leave(&self) -> Result<(), RootfsError> {
+        Ok(())
+    }
+
+    /// Puts the container's own files back and removes what is left of all trees. Called
+    /// once at the end, after failure and cancellation too; called again it does nothing.
+    ///
+    /// # Errors
+    /// What could not be put back, by name.
+    fn finish(&self) -> Result<(), RootfsError>;
+}
+
+/// Where a process finds its root.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum Root {
+    /// An overlay to be mounted in a namespace of the process's own.
+    Overlay(OverlayMount),
+    /// The root it has.
+    Live,
+}
+
+/// An overlay still to be mounted.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct OverlayMount {
+    /// Directory that the other paths are relative to: mount options hold a page at most.
+    pub directory: PathBuf,
+    /// Lower directories, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// The upper directory.
+    pub upper: PathBuf,
+    /// The work directory.
+    pub work: PathBuf,
+    /// An empty directory to mount on.
+    pub mount_point: PathBuf,
+    /// Mount in a new user namespace, with `userxattr`.
+    pub user_namespace: bool,
+    /// Whether `index=on` works here.
+    pub index: bool,
+    /// Run in a new PID namespace: a fresh `/proc` can be mounted here.
+    pub pid_namespace: bool,
+    /// Files of ours that a command sees, read-only: from, relative to `directory`, and where,
+    /// relative to the root and with its parents' links followed. They are there to mount on.
+    pub files: Vec<(PathBuf, PathBuf)>,
+}
+
+/// The tree of one stage.
+///
+/// The order of calls is: any number of times either [`apply`](Rootfs::apply) alone, or
+/// [`enter`](Rootfs::enter), a process, [`changes`](Rootfs::changes).
+pub trait Rootfs: Send + Sync {
+    /// The tree as it is now.
+    fn view(&self) -> &dyn View;
+
+    /// Writes entries that a `COPY`, `ADD` or `WORKDIR` packs: in order, parents first, replacing
+    /// what is there except that a directory merges with a directory. They are no changes of a
+    /// later step.
+    ///
+    /// # Errors
+    /// An entry cannot be written.
+    fn apply(&mut self, entries: &[Entry]) -> Result<(), RootfsError>;
+
+    /// Makes the tree ready for one process and says where it finds it.
+    ///
+    /// # Errors
+    /// The tree cannot be entered.
+    fn enter(&mut self) -> Result<Root, RootfsError>;
+
+    /// What the process changed since `enter`, sorted by path bytes, each entry's existing parents
+    /// included; `/` itself and `ignore` (paths without leading slash, and all below them) left out.
+    /// Regular files carry [`crate::layer::Content`] to pack them from.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    fn changes(&mut self, ignore: &[Vec<u8>]) -> Result<Vec<Entry>, RootfsError>;
+
+    /// Ends what `enter` began where nobody wants to know what changed: the stage's layers are not
+    /// part of any result. Placements that can, skip the comparison.
+    ///
+    /// # Errors
+    /// The tree cannot be read.
+    fn forget(&mut self) -> Result<(), RootfsError> {
+        self.changes(&[]).map(drop)
+    }
+
+    /// Says, before the first [`enter`](Rootfs::enter), that nobody will ever call
+    /// [`changes`](Rootfs::changes), only `forget`. Placements that can, remember less.
+    fn forget_all(&mut self) {}
+
+    /// Takes the XXH3-128 hashes of the regular files of the last `changes` or `apply`,
+    /// by path, as computed while packing.
+    fn packed(&mut self, hashes: &[(Vec<u8>, u128)]);
+
+    /// A new tree that starts as this one is now, where that costs nothing.
+    fn fork(&self, stage: usize) -> Option<Box<dyn Rootfs>>;
+}

@@ -1,0 +1,37 @@
+#![allow(unsafe_code)] // system calls that have no safe wrapper, each with its reason
+//! One process in a root filesystem: user, environment, signals, supervision.
+//!
+//! [`run()`] starts a *supervisor*, our own program executed again ([`supervisor_entry`]). The
+//! supervisor enters the root, starts the command, and when the command has ended ends and reaps
+//! everything it left behind. Files are named after what happens in that order: `run` and
+//! `control` on our side, then `supervisor`, `enter`, `mounts`, `command`, `reap` on the other.
+
+mod cancel;
+mod capability;
+mod command;
+mod control;
+mod descriptors;
+mod enter;
+mod error;
+mod lines;
+mod mounts;
+mod reap;
+#[allow(clippy::module_inception)] // the verb is the module's purpose
+mod run;
+mod script;
+pub mod signals;
+mod supervisor;
+pub mod trial;
+mod uid_map;
+pub mod user;
+
+pub use cancel::Cancel;
+pub use capability::{Hiding, hiding};
+pub use error::{RunError, Step};
+pub use run::{Ended, Process, probe, run};
+pub use script::Script;
+pub use supervisor::supervisor_entry;
+pub use user::User;
+
+/// Name that a step sees as its host name, the same everywhere so that images do not differ.
+pub const HOSTNAME: &str = "yadokari";
