@@ -1,0 +1,269 @@
+//! From what was typed to what is meant: a pure conversion.
+
+use std::path::PathBuf;
+
+use yadokari::config::{
+    BuildConfig, Compression, CompressionConfig, ImageFormat, Isolation, MountConflict, RegistryConfig,
+    RootfsConfig,
+};
+use yadokari::image::{Platform, Reference};
+
+use super::flags::{Cache, Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
+use super::job::{Job, ResultFiles};
+use super::{credentials, log, missing, places};
+use crate::env::Env;
+use crate::usage::Usage;
+use crate::vocabulary::{go_boolean, key_value};
+
+/// Root of the in-place machinery.
+const HOME_DIR: &str = "/yadokari";
+
+/// What the flags mean in this environment.
+///
+/// # Errors
+/// Values that make no sense, alone or together, and what this version cannot do.
+pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
+    missing::refuse(flags, env)?;
+    let log = log::options(&flags.log)?;
+    let config = build_config(flags, env)?;
+    Ok(Job { config, files: result_files(flags), log, warnings: warnings(flags) })
+}
+
+fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
+    let push = !no_push(flags, env)?;
+    let compression = compression(&flags.layers)?;
+    let image_format = image_format(&flags.layers.image_format)?;
+    let tar_path = path(&flags.result.tar_path);
+    check_zstd(compression.algorithm, image_format, tar_path.is_some())?;
+    let build_args = build_args(flags, env)?;
+    let source_date_epoch = source_date_epoch(&build_args)?;
+    Ok(BuildConfig {
+        context: places::context(&flags.context)?,
+        context_sub_path: path(&flags.context_sub_path),
+        dockerfile: places::dockerfile(&flags.dockerfile)?,
+        destinations: destinations(flags, push)?,
+        push,
+        build_args,
+        target: target(flags)?,
+        platform: platform(&flags.custom_platform)?,
+        labels: pairs("--label", &flags.label)?,
+        annotations: pairs("--annotation", &flags.annotation)?,
+        build_contexts: flags.build_context.iter().map(|c| places::named(c)).collect::<Result<_, _>>()?,
+        image_format,
+        compression,
+        reproducible: flags.layers.reproducible,
+        single_snapshot: flags.layers.single_snapshot,
+        source_date_epoch,
+        ignore_paths: ignore_paths(&flags.layers.ignore_path)?,
+        tar_path,
+        oci_layout_path: path(&flags.result.oci_layout_path),
+        rootfs: rootfs(&flags.rootfs, env),
+        registry: registry(flags, env),
+        keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
+        jobs: Some(flags.layers.jobs).filter(|n| *n > 0),
+    })
+}
+
+/// `KANIKO_NO_PUSH` wins over the flag, as in kaniko.
+fn no_push(flags: &Flags, env: &Env) -> Result<bool, Usage> {
+    match env.get("KANIKO_NO_PUSH") {
+        Some(text) => go_boolean(text)
+            .map_err(|e| Usage::new(format!("KANIKO_NO_PUSH is '{text}', which is no boolean")).help(e)),
+        None => Ok(flags.result.no_push),
+    }
+}
+
+fn destinations(flags: &Flags, push: bool) -> Result<Vec<Reference>, Usage> {
+    let all = flags.destination.iter().map(|d| places::destination(d)).collect::<Result<Vec<_>, _>>()?;
+    if all.is_empty() && push {
+        return Err(Usage::new("there is nowhere to push the image to")
+            .help("give --destination, or --no-push if the image shall not be pushed"));
+    }
+    Ok(all)
+}
+
+/// `K=V`, or `K` for the environment's value, empty if unset, as in kaniko.
+/// `SOURCE_DATE_EPOCH` of the environment counts as given, as in buildx.
+fn build_args(flags: &Flags, env: &Env) -> Result<Vec<(String, String)>, Usage> {
+    let mut args = Vec::new();
+    if let Some(epoch) = env.get("SOURCE_DATE_EPOCH") {
+        args.push(("SOURCE_DATE_EPOCH".to_owned(), epoch.to_owned()));
+    }
+    // An empty one is what a shell makes of an unset variable.
+    for text in flags.build_arg.iter().filter(|text| !text.is_empty()) {
+        args.push(match text.split_once('=') {
+            Some(("", _)) => return Err(Usage::new(format!("--build-arg '{text}' has no name"))),
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => (text.clone(), env.text(text)?.unwrap_or_default().to_owned()),
+        });
+    }
+    Ok(args)
+}
+
+fn source_date_epoch(build_args: &[(String, String)]) -> Result<Option<i64>, Usage> {
+    let last = build_args.iter().rev().find(|(name, _)| name == "SOURCE_DATE_EPOCH");
+    match last.map(|(_, value)| value.as_str()) {
+        None | Some("") => Ok(None),
+        Some(text) => match text.parse::<i64>() {
+            Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
+            _ => Err(Usage::new(format!("SOURCE_DATE_EPOCH is '{text}', which is no number of seconds"))
+                .help("set it to seconds since 1970, such as the output of: git log -1 --format=%ct")),
+        },
+    }
+}
+
+/// The only list that kaniko splits at commas; it builds the others too and pushes the first.
+fn target(flags: &Flags) -> Result<Option<String>, Usage> {
+    let last = flags.target.iter().flat_map(|t| t.split(',')).filter(|t| !t.is_empty());
+    let targets: Vec<&str> = last.collect();
+    match targets.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).to_owned())),
+        many => Err(Usage::new(format!("several targets ({}) are not supported yet", many.join(", ")))
+            .help("give the one that shall be pushed; what it needs is built with it")),
+    }
+}
+
+fn platform(text: &str) -> Result<Option<Platform>, Usage> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|e| Usage::new(format!("--custom-platform: {e}"))),
+    }
+}
+
+fn pairs(flag: &str, items: &[String]) -> Result<Vec<(String, String)>, Usage> {
+    items.iter().map(|item| key_value(flag, item)).collect()
+}
+
+fn image_format(text: &str) -> Result<Option<ImageFormat>, Usage> {
+    match text {
+        "" => Ok(None),
+        "oci" => Ok(Some(ImageFormat::Oci)),
+        "docker" => Ok(Some(ImageFormat::Docker)),
+        _ => Err(Usage::new(format!("'{text}' for --image-format is unknown")).help("write oci or docker")),
+    }
+}
+
+fn compression(layers: &Layers) -> Result<CompressionConfig, Usage> {
+    let (algorithm, highest) = match layers.compression.as_str() {
+        "" | "gzip" => (Compression::Gzip, 9),
+        "zstd" => (Compression::Zstd, 22),
+        other => {
+            return Err(
+                Usage::new(format!("'{other}' for --compression is unknown")).help("write gzip or zstd")
+            );
+        }
+    };
+    // As in kaniko, 0 and below ask for the default.
+    let level = match layers.compression_level {
+        ..=0 => None,
+        level if level <= highest => u32::try_from(level).ok(),
+        level => {
+            return Err(Usage::new(format!("--compression-level {level} is too high"))
+                .help(format!("write a number from 1 to {highest}")));
+        }
+    };
+    Ok(CompressionConfig { algorithm, level, single_member: layers.single_member_gzip })
+}
+
+fn check_zstd(algorithm: Compression, format: Option<ImageFormat>, tar: bool) -> Result<(), Usage> {
+    match (algorithm, format, tar) {
+        (Compression::Zstd, Some(ImageFormat::Docker), _) => {
+            Err(Usage::new("docker's image format has no zstd layers")
+                .help("give --image-format=oci, or --compression=gzip"))
+        }
+        (Compression::Zstd, _, true) => {
+            Err(Usage::new("a docker archive (--tar-path) cannot hold zstd layers")
+                .help("give --oci-layout-path in its place, or --compression=gzip"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ignore_paths(paths: &[String]) -> Result<Vec<PathBuf>, Usage> {
+    let absolute = |text: &String| match text.starts_with('/') {
+        true => Ok(PathBuf::from(text)),
+        false => Err(Usage::new(format!("--ignore-path '{text}' is not absolute"))
+            .help(format!("write the path in the image, such as /{text}"))),
+    };
+    paths.iter().filter(|p| !p.is_empty()).map(absolute).collect()
+}
+
+fn kaniko_dir<'a>(flags: &'a Rootfs, env: &'a Env) -> Option<&'a str> {
+    Some(flags.kaniko_dir.as_str()).filter(|d| !d.is_empty()).or_else(|| env.get("KANIKO_DIR"))
+}
+
+/// How steps get their root filesystem.
+pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
+    let beside_kaniko = kaniko_dir(flags, env).map(|d| PathBuf::from(d).join("work"));
+    RootfsConfig {
+        isolation: match flags.isolation {
+            IsolationFlag::Auto => Isolation::Auto,
+            IsolationFlag::Overlay => Isolation::Overlay,
+            IsolationFlag::Inplace => Isolation::Inplace,
+        },
+        mount_conflict: match flags.mount_conflict {
+            MountConflictFlag::Swap => MountConflict::Swap,
+            MountConflictFlag::Error => MountConflict::Error,
+        },
+        require_hidden_credentials: flags.require_hidden_credentials,
+        force: flags.force,
+        work_dir: path(&flags.work_dir).or(beside_kaniko).unwrap_or_else(|| env.work_dir.clone()),
+        home_dir: PathBuf::from(HOME_DIR),
+    }
+}
+
+fn registry(flags: &Flags, env: &Env) -> RegistryConfig {
+    let typed = &flags.registry;
+    let retries = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
+    RegistryConfig {
+        insecure: typed.insecure,
+        insecure_pull: typed.insecure_pull,
+        insecure_registries: typed.insecure_registry.clone(),
+        skip_tls_verify: typed.skip_tls_verify,
+        // kaniko's --skip-tls-verify has always covered pulls (pkg/util/transport_util.go).
+        skip_tls_verify_pull: typed.skip_tls_verify_pull || typed.skip_tls_verify,
+        skip_tls_verify_registries: typed.skip_tls_verify_registry.clone(),
+        ca_paths: env.ca_paths.clone(),
+        push_retry: retries(typed.push_retry),
+        download_retry: retries(typed.image_download_retry),
+        skip_push_permission_check: typed.skip_push_permission_check,
+        ..RegistryConfig::default()
+    }
+}
+
+/// Whether GitLab's variables are a source: all helpers are without the flag, and `""` is none.
+fn gitlab_helper(flags: &Flags) -> Result<bool, Usage> {
+    let names: Vec<&str> = flags.registry.credential_helpers.iter().map(String::as_str).collect();
+    match names.iter().find(|n| !matches!(**n, "" | "gitlab")) {
+        Some(name) => Err(Usage::new(format!("--credential-helpers {name} is not supported yet")).help(
+            "put docker-credential-<name> on PATH and name it under credHelpers in docker's config.json",
+        )),
+        None => Ok(names.is_empty() || names.contains(&"gitlab")),
+    }
+}
+
+fn result_files(flags: &Flags) -> ResultFiles {
+    ResultFiles {
+        digest: path(&flags.result.digest_file),
+        name: path(&flags.result.image_name_with_digest_file),
+        name_tag: path(&flags.result.image_name_tag_with_digest_file),
+    }
+}
+
+fn warnings(flags: &Flags) -> Vec<String> {
+    let Cache { cache, cache_repo, cache_dir, cache_ttl, cache_copy_layers, .. } = &flags.cache;
+    let values = [cache_repo, cache_dir, cache_ttl].iter().any(|v| !v.is_empty());
+    if *cache || *cache_copy_layers || values {
+        return vec!["there is no layer cache yet: every step is carried out".to_owned()];
+    }
+    Vec::new()
+}
+
+fn path(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

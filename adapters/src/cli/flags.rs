@@ -1,0 +1,322 @@
+//! The flags of `yadokari build` as they are typed: kaniko's names, pflag's grammar.
+//!
+//! Nothing is decided here; [`super::config`] turns this into what is meant.
+
+use clap::{Arg, ArgAction, Args, Command, ValueEnum};
+
+use crate::vocabulary::go_boolean;
+
+/// What was typed after `yadokari build` or `executor`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct Flags {
+    /// Build context: a directory, also written dir://path
+    #[arg(long, short = 'c', value_name = "DIR", default_value = "/workspace/")]
+    pub(crate) context: String,
+    /// Sub-directory of the context that becomes its root
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub(crate) context_sub_path: String,
+    /// Dockerfile, looked for relative to the working directory, then to the context
+    #[arg(long, short = 'f', value_name = "FILE", default_value = "Dockerfile")]
+    pub(crate) dockerfile: String,
+    /// Where to push the image; repeatable
+    #[arg(long, short = 'd', value_name = "IMAGE")]
+    pub(crate) destination: Vec<String>,
+    /// Value of an ARG, NAME=VALUE; NAME alone takes the environment's; repeatable
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+    /// Stage to build; the last one by default
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) target: Vec<String>,
+    /// Platform of base images and of the result; the host's by default
+    #[arg(
+        long,
+        alias = "customPlatform",
+        value_name = "OS/ARCH",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) custom_platform: String,
+    /// Label of the image; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<String>,
+    /// Annotation of the image manifest; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) annotation: Vec<String>,
+    /// Another context, name=DIR | name=oci-layout://DIR[:TAG][@DIGEST] | name=docker-image://IMAGE; repeatable
+    #[arg(long, value_name = "NAME=WHERE")]
+    pub(crate) build_context: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) result: Result,
+    #[command(flatten)]
+    pub(crate) layers: Layers,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
+    #[command(flatten)]
+    pub(crate) rootfs: Rootfs,
+    #[command(flatten)]
+    pub(crate) log: Log,
+    #[command(flatten)]
+    pub(crate) cache: Cache,
+    #[command(flatten)]
+    pub(crate) ignored: Ignored,
+    #[command(flatten)]
+    pub(crate) missing: Missing,
+}
+
+/// What becomes of the image.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Result")]
+pub(crate) struct Result {
+    /// Do not push the image
+    #[arg(long)]
+    pub(crate) no_push: bool,
+    /// Write the image as a `docker load` archive
+    #[arg(long, alias = "tarPath", value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) tar_path: String,
+    /// Write the image as an OCI layout
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub(crate) oci_layout_path: String,
+    /// Write the image's digest to a file
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) digest_file: String,
+    /// Write repository@digest of each destination to a file
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) image_name_with_digest_file: String,
+    /// Write repository:tag@digest of each destination to a file
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) image_name_tag_with_digest_file: String,
+}
+
+/// How layers and manifests look.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Layers")]
+pub(crate) struct Layers {
+    /// Media types: oci or docker; the base image's by default
+    #[arg(long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    pub(crate) image_format: String,
+    /// Compression of layers: gzip or zstd
+    #[arg(long, value_name = "FORMAT", default_value = "gzip")]
+    pub(crate) compression: String,
+    /// Level of the compression
+    #[arg(long, value_name = "N", default_value = "-1", hide_default_value = true)]
+    pub(crate) compression_level: i64,
+    /// One gzip member for each layer, for readers that stop after the first
+    #[arg(long)]
+    pub(crate) single_member_gzip: bool,
+    /// Zero all times in new layers and in the config
+    #[arg(long)]
+    pub(crate) reproducible: bool,
+    /// One layer at the end of each stage
+    #[arg(long)]
+    pub(crate) single_snapshot: bool,
+    /// Absolute path in the image whose changes are in no layer; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub(crate) ignore_path: Vec<String>,
+    /// Threads that pack, compress and unpack; all cores by default
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub(crate) jobs: usize,
+}
+
+/// How registries are spoken to.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Registries")]
+pub(crate) struct Registry {
+    /// Push in plain HTTP
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Pull in plain HTTP
+    #[arg(long)]
+    pub(crate) insecure_pull: bool,
+    /// Registry spoken to in plain HTTP; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub(crate) insecure_registry: Vec<String>,
+    /// Check no certificates
+    #[arg(long)]
+    pub(crate) skip_tls_verify: bool,
+    /// Check no certificates when pulling
+    #[arg(long)]
+    pub(crate) skip_tls_verify_pull: bool,
+    /// Registry whose certificates are not checked; repeatable
+    #[arg(long, value_name = "HOST")]
+    pub(crate) skip_tls_verify_registry: Vec<String>,
+    /// More attempts at each push request
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub(crate) push_retry: i64,
+    /// More attempts at each download
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub(crate) image_download_retry: i64,
+    /// Do not try before the build whether the destinations may be pushed to
+    #[arg(long)]
+    pub(crate) skip_push_permission_check: bool,
+    /// Sources of credentials beside docker's config.json: gitlab; "" for none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential_helpers: Vec<String>,
+}
+
+/// How steps get their root filesystem.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Isolation")]
+pub(crate) struct Rootfs {
+    /// How steps get their root filesystem
+    #[arg(long, value_name = "WAY", default_value = "auto")]
+    pub(crate) isolation: IsolationFlag,
+    /// What to do where a path of the image lies on a mounted volume
+    #[arg(long, value_name = "WHAT", default_value = "swap")]
+    pub(crate) mount_conflict: MountConflictFlag,
+    /// Fail where credential files cannot be hidden from steps
+    #[arg(long)]
+    pub(crate) require_hidden_credentials: bool,
+    /// Build in place outside a container too
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Directory for intermediate files
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub(crate) work_dir: String,
+    /// As kaniko: its `work` directory is used where --work-dir is not given
+    #[arg(long, value_name = "DIR", default_value = "", hide = true)]
+    pub(crate) kaniko_dir: String,
+}
+
+/// `--isolation`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationFlag {
+    /// The fastest that works here
+    #[default]
+    Auto,
+    /// An overlay in a mount namespace
+    Overlay,
+    /// The container's own root
+    Inplace,
+}
+
+/// `--mount-conflict`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MountConflictFlag {
+    /// Set the volume's own files aside meanwhile
+    #[default]
+    Swap,
+    /// Refuse to build
+    Error,
+}
+
+/// What is shown while building.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct Log {
+    /// trace, debug, info, warn, error, fatal or panic
+    #[arg(long, short = 'v', value_name = "LEVEL", default_value = "info")]
+    pub(crate) verbosity: String,
+    /// text, color or json
+    #[arg(long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    pub(crate) log_format: String,
+    /// Date and time in each line
+    #[arg(long)]
+    pub(crate) log_timestamp: bool,
+    /// A live display on a terminal (tty), or lines (plain)
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: ProgressFlag,
+}
+
+/// `--progress`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressFlag {
+    /// Live on a terminal, lines elsewhere
+    #[default]
+    Auto,
+    /// Lines
+    Plain,
+    /// Live
+    Tty,
+}
+
+/// Flags of a cache that does not exist yet: the build is right without it, only slower.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Cache {
+    #[arg(long, hide = true)]
+    pub(crate) cache: bool,
+    #[arg(long, hide = true, default_value = "")]
+    pub(crate) cache_repo: String,
+    #[arg(long, hide = true, default_value = "")]
+    pub(crate) cache_dir: String,
+    #[arg(long, hide = true, default_value = "")]
+    pub(crate) cache_ttl: String,
+    #[arg(long, hide = true)]
+    pub(crate) cache_copy_layers: bool,
+    #[arg(long, hide = true)]
+    pub(crate) cache_run_layers: bool,
+    #[arg(long, hide = true)]
+    pub(crate) no_push_cache: bool,
+}
+
+/// Flags that only tune how kaniko works inside.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Ignored {
+    #[arg(long, alias = "snapshotMode", hide = true, default_value = "")]
+    snapshot_mode: String,
+    #[arg(long, hide = true, default_value = "0")]
+    image_fs_extract_retry: i64,
+    #[arg(long, hide = true)]
+    compressed_caching: bool,
+    #[arg(long, hide = true)]
+    pre_cleanup: bool,
+    #[arg(long, hide = true)]
+    cleanup: bool,
+    #[arg(long, hide = true)]
+    preserve_context: bool,
+    #[arg(long, alias = "whitelist-var-run", hide = true)]
+    ignore_var_run: bool,
+    #[arg(long, hide = true)]
+    use_new_run: bool,
+    #[arg(long, hide = true)]
+    force_build_metadata: bool,
+    #[arg(long, hide = true)]
+    skip_unused_stages: bool,
+    #[arg(long, hide = true)]
+    skip_default_registry_fallback: bool,
+}
+
+/// Flags that change image, source or destination and are not there yet.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Missing {
+    #[arg(long, short = 'b', hide = true, default_value = "")]
+    pub(crate) bucket: String,
+    #[arg(long, hide = true)]
+    pub(crate) git: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) secret: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) registry_mirror: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) registry_map: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) registry_certificate: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) registry_client_cert: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) push_ignore_immutable_tag_errors: bool,
+    #[arg(long, hide = true)]
+    pub(crate) materialize: bool,
+    #[arg(long, hide = true)]
+    pub(crate) dryrun: bool,
+}
+
+/// Gives a command's arguments pflag's grammar: `--flag`, `--flag=true`, `--flag=F` but not
+/// `--flag true` for booleans; any next word, dashes and all, as the value of the others.
+pub(crate) fn as_pflag(command: Command) -> Command {
+    command.mut_args(|arg: Arg| match arg.get_action() {
+        ArgAction::SetTrue => arg
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .hide_default_value(true)
+            .hide_possible_values(true)
+            .value_name("BOOL")
+            .value_parser(go_boolean),
+        ArgAction::Set | ArgAction::Append => arg.allow_hyphen_values(true),
+        _ => arg,
+    })
+}

@@ -1,0 +1,31 @@
+//! What a front asks for: a build, the files that report it, and how it is shown.
+
+use std::path::PathBuf;
+
+use yadokari::config::BuildConfig;
+
+use super::log::LogOptions;
+
+/// Everything one run of the program does.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The build.
+    pub(crate) config: BuildConfig,
+    /// Files written after it succeeded.
+    pub(crate) files: ResultFiles,
+    /// How it is shown.
+    pub(crate) log: LogOptions,
+    /// What to tell the user before it starts.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The files that kaniko's flags ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResultFiles {
+    /// `--digest-file`
+    pub(crate) digest: Option<PathBuf>,
+    /// `--image-name-with-digest-file`
+    pub(crate) name: Option<PathBuf>,
+    /// `--image-name-tag-with-digest-file`
+    pub(crate) name_tag: Option<PathBuf>,
+}

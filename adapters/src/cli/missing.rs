@@ -1,0 +1,77 @@
+//! Flags that change image, source or destination and that this version cannot honour: each is
+//! refused with a way out, because building something else would be worse.
+
+use super::flags::Flags;
+use crate::env::Env;
+use crate::usage::Usage;
+
+/// Refuses what cannot be honoured.
+///
+/// # Errors
+/// The first such flag, or variable, with a way out.
+pub(crate) fn refuse(flags: &Flags, env: &Env) -> Result<(), Usage> {
+    let missing = &flags.missing;
+    let given = |list: &[String]| list.iter().any(|v| !v.is_empty());
+    let table = [
+        (
+            !missing.bucket.is_empty(),
+            "--bucket",
+            "download the archive before the build and give its directory as --context",
+        ),
+        (
+            given(&missing.git),
+            "--git",
+            "check the repository out before the build and give its directory as --context",
+        ),
+        (
+            given(&missing.secret),
+            "--secret",
+            "run the steps that need the secret outside the Dockerfile and COPY their result",
+        ),
+        (
+            given(&missing.registry_mirror) || env.get("KANIKO_REGISTRY_MIRROR").is_some(),
+            "--registry-mirror (KANIKO_REGISTRY_MIRROR)",
+            "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",
+        ),
+        (
+            given(&missing.registry_map) || env.get("KANIKO_REGISTRY_MAP").is_some(),
+            "--registry-map (KANIKO_REGISTRY_MAP)",
+            "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",
+        ),
+        (
+            given(&missing.registry_certificate),
+            "--registry-certificate",
+            "put the certificate into a directory and name it in SSL_CERT_DIR, or mount it in /kaniko/ssl/certs",
+        ),
+        (
+            given(&missing.registry_client_cert),
+            "--registry-client-cert",
+            "push through a proxy that holds the client certificate, or write --oci-layout-path and push that",
+        ),
+        (
+            missing.push_ignore_immutable_tag_errors,
+            "--push-ignore-immutable-tag-errors",
+            "push a tag that does not exist yet",
+        ),
+        (missing.materialize, "--materialize", "write --oci-layout-path and unpack it"),
+        (missing.dryrun, "--dryrun", "build with --no-push"),
+    ];
+    for (typed, flag, way_out) in table {
+        if typed {
+            return Err(Usage::new(format!("{flag} is not supported yet")).help(way_out));
+        }
+    }
+    for file in [
+        &flags.result.digest_file,
+        &flags.result.image_name_with_digest_file,
+        &flags.result.image_name_tag_with_digest_file,
+    ] {
+        if file.starts_with("https://") || file.starts_with("http://") {
+            return Err(Usage::new(format!(
+                "the result cannot be sent to {file}: that is not supported yet"
+            ))
+            .help("write a file and send it after the build"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The command line: flags as typed, what they mean, and how a build is shown.
+
+pub(crate) mod config;
+pub(crate) mod credentials;
+pub(crate) mod diagnostic;
+pub(crate) mod files;
+pub(crate) mod flags;
+pub(crate) mod job;
+pub(crate) mod log;
+mod missing;
+pub(crate) mod places;
+pub(crate) mod progress;
+pub(crate) mod secrets;

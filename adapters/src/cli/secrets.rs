@@ -1,0 +1,105 @@
+//! What must not be shown: values of build arguments whose names sound secret, and credentials.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use yadokari::config::{BuildConfig, CredentialLocation};
+
+/// A larger file is no `config.json`.
+const LARGEST_CONFIG: u64 = 1 << 20;
+
+/// All secrets that this build knows of.
+pub(crate) fn of(config: &BuildConfig) -> Vec<String> {
+    let args =
+        config.build_args.iter().filter(|(name, _)| sounds_secret(name)).map(|(_, value)| value.clone());
+    let mut secrets: Vec<String> = args.collect();
+    for source in &config.keychain.sources {
+        match &source.location {
+            CredentialLocation::Inline(json) => secrets.extend(in_json(json)),
+            CredentialLocation::Basic { password, username, .. } => {
+                secrets.push(password.clone());
+                secrets.push(STANDARD.encode(format!("{username}:{password}")));
+            }
+            CredentialLocation::File(path) => {
+                secrets.extend(read(path).iter().flat_map(|text| in_json(text)))
+            }
+        }
+    }
+    secrets
+}
+
+/// BuildKit's rule for names (its check `SecretsUsedInArgOrEnv`): one of these words between
+/// underscores.
+fn sounds_secret(name: &str) -> bool {
+    let words = [
+        "apikey",
+        "auth",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "pword",
+        "passwd",
+        "secret",
+        "token",
+    ];
+    let name = name.to_ascii_lowercase();
+    let public = name.split(['_', '-']).any(|w| w == "public");
+    !public && name.split(['_', '-']).any(|w| words.contains(&w))
+}
+
+/// The text of a credential file, if it can be read: whoever needs the file reports errors.
+fn read(path: &Path) -> Option<String> {
+    // Opening a pipe would wait for its writer.
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut text = String::new();
+    File::open(path).ok()?.take(LARGEST_CONFIG).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The secrets in docker's `config.json`.
+fn in_json(text: &str) -> Vec<String> {
+    let Ok(config) = serde_json::from_str::<Value>(text) else { return Vec::new() };
+    let mut secrets = Vec::new();
+    for entry in config["auths"].as_object().into_iter().flat_map(|auths| auths.values()) {
+        for field in ["password", "identitytoken", "registrytoken", "auth"] {
+            secrets.extend(entry[field].as_str().map(str::to_owned));
+        }
+        let decoded = entry["auth"].as_str().and_then(|auth| STANDARD.decode(auth.trim()).ok());
+        let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        secrets.extend(pair.and_then(|p| p.split_once(':').map(|(_, password)| password.to_owned())));
+    }
+    secrets.retain(|s| !s.is_empty());
+    secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_sound_secret() {
+        for name in ["TOKEN", "NPM_TOKEN", "db_password", "AWS_SECRET_ACCESS_KEY", "apikey"] {
+            assert!(sounds_secret(name), "{name}");
+        }
+        for name in ["VERSION", "KEYBOARD", "TOKENIZER", "PUBLIC_KEY", "MONKEY_X"] {
+            assert!(!sounds_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_docker_config() {
+        // user:hunter22
+        let json = r#"{"auths":{"h":{"auth":"dXNlcjpodW50ZXIyMg=="},"i":{"identitytoken":"idtok"}},"credsStore":"x"}"#;
+        assert_eq!(in_json(json), ["dXNlcjpodW50ZXIyMg==", "hunter22", "idtok"]);
+        for broken in ["", "{", "[]", r#"{"auths":[1]}"#, r#"{"auths":{"h":1}}"#] {
+            assert!(in_json(broken).is_empty(), "{broken}");
+        }
+    }
+}

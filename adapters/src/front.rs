@@ -1,0 +1,177 @@
+//! Which front was called: by the first word, or by the program's name.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::cli::flags::{Flags, Rootfs, as_pflag};
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Front {
+    /// Build from flags.
+    Build(Box<Flags>),
+    /// Build from a CI platform's inputs.
+    Ci(Vec<String>),
+    /// Say what works here.
+    Doctor(Box<Rootfs>),
+    /// Put a container's files back.
+    Restore,
+    /// Say which version this is.
+    Version,
+}
+
+/// What a command line came to.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    /// Something to do.
+    Front(Front),
+    /// Text that was asked for.
+    Help(String),
+    /// What is wrong with it.
+    Wrong(String),
+}
+
+/// Builds container images from Dockerfiles in any container, without a daemon or privileges
+#[derive(Debug, Parser)]
+#[command(name = "yadokari", version, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build an image and push it; kaniko's flags
+    Build(Box<Flags>),
+    /// Build as configured by Tekton, GitLab CI or GitHub Actions
+    Ci {
+        /// tekton, gitlab or github, if it shall not be recognised; then the platform's words
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
+        words: Vec<String>,
+    },
+    /// Say what works in this container
+    Doctor(Box<Rootfs>),
+    /// Put the container's own files back after a build in place was killed
+    Restore,
+    /// Print the version
+    Version,
+}
+
+/// kaniko's commands beside the build.
+const NOT_THERE: [(&str, &str); 3] = [
+    ("login", "write docker's config.json, or mount it in /kaniko/.docker"),
+    ("push", "push the OCI layout with skopeo copy oci:DIR docker://IMAGE"),
+    ("completion", "see yadokari build --help"),
+];
+
+/// Reads a command line, the program's name included.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let program = args.first().and_then(|a| Path::new(a).file_name()).unwrap_or_default().to_owned();
+    let mut word = args.get(1).and_then(|a| a.to_str()).unwrap_or_default().to_owned();
+    if program == "executor" {
+        let known = command().get_subcommands().any(|c| c.get_name() == word) || word == "help";
+        let missing = NOT_THERE.iter().any(|(name, _)| *name == word);
+        if !known && !missing {
+            args.insert(1.min(args.len()), "build".into());
+            word = "build".into();
+        }
+    }
+    if let Some((name, way_out)) = NOT_THERE.iter().find(|(name, _)| *name == word) {
+        return Parsed::Wrong(format!("error: the command {name} is not supported yet\nhelp: {way_out}\n"));
+    }
+    let parsed = command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
+    match parsed {
+        Ok(Cli { command: Command::Build(flags) }) => Parsed::Front(Front::Build(flags)),
+        Ok(Cli { command: Command::Ci { words } }) => Parsed::Front(Front::Ci(words)),
+        Ok(Cli { command: Command::Doctor(rootfs) }) => Parsed::Front(Front::Doctor(rootfs)),
+        Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
+        Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
+        Err(e) if e.use_stderr() => Parsed::Wrong(wrong(&e)),
+        Err(e) => Parsed::Help(e.to_string()),
+    }
+}
+
+/// The flags of `yadokari build` in a list that has no program name.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub(crate) fn flags(args: &[String]) -> Result<Flags, String> {
+    let words = ["yadokari", "build"].into_iter().map(OsString::from).chain(args.iter().map(OsString::from));
+    match parse(words) {
+        Parsed::Front(Front::Build(flags)) => Ok(*flags),
+        Parsed::Front(_) => Err("no build flags".to_owned()),
+        Parsed::Help(text) | Parsed::Wrong(text) => Err(text),
+    }
+}
+
+fn command() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("build", |c| as_pflag(c).override_usage("yadokari build [FLAGS]"))
+        .mut_subcommand("doctor", as_pflag)
+}
+
+fn wrong(error: &clap::Error) -> String {
+    let text = error.to_string();
+    // pflag has no `--cache true` either, and people coming from it know.
+    match error.kind() {
+        clap::error::ErrorKind::UnknownArgument if text.contains("unexpected argument 'true'") => {
+            format!("{text}\nhelp: a boolean is given as --flag or --flag=true\n")
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Parsed {
+        parse(words.iter().map(OsString::from))
+    }
+
+    fn is_build(words: &[&str]) -> bool {
+        matches!(parsed(words), Parsed::Front(Front::Build(_)))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn called_as_executor_it_builds() {
+        assert!(is_build(&["/kaniko/executor", "--context", "/x", "--destination=h/r"]));
+        assert!(is_build(&["executor"]));
+        assert!(is_build(&["executor", "build", "--no-push"]));
+        assert!(matches!(parsed(&["executor", "version"]), Parsed::Front(Front::Version)));
+        assert!(matches!(parsed(&["executor", "login", "h"]), Parsed::Wrong(_)));
+        assert!(matches!(parsed(&["executor", "--help"]), Parsed::Help(_)));
+    }
+
+    #[test]
+    fn other_names_need_a_front() {
+        assert!(is_build(&["yadokari", "build", "-f", "x"]));
+        assert!(matches!(parsed(&["yadokari"]), Parsed::Wrong(_)));
+        assert!(matches!(parsed(&["yadokari", "--context", "/x"]), Parsed::Wrong(_)));
+        assert!(matches!(parsed(&["yadokari", "help"]), Parsed::Help(_)));
+    }
+
+    #[test]
+    fn words_for_a_platform_are_left_alone() {
+        let Parsed::Front(Front::Ci(words)) =
+            parsed(&["yadokari", "ci", "tekton", "--build-args", "A=1", "--", "-v", "debug"])
+        else {
+            panic!("no front");
+        };
+        assert_eq!(words, ["tekton", "--build-args", "A=1", "--", "-v", "debug"]);
+    }
+
+    #[test]
+    fn unknown_flags_get_a_suggestion() {
+        let Parsed::Wrong(text) = parsed(&["executor", "--destinaton=x"]) else { panic!("accepted") };
+        assert!(text.contains("--destination"), "{text}");
+    }
+}

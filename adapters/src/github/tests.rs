@@ -1,0 +1,266 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use yadokari::config::{CredentialLocation, StepOutcome};
+use yadokari::event::Event;
+use yadokari::image::{Digest, MediaType, Platform, Reference};
+
+use super::commands::Commands;
+use super::*;
+use crate::cli::progress::plain::PlainLog;
+use crate::cli::progress::plain::tests::{Page, finished, output as printed, shown, step};
+use crate::cli::progress::{Failure, Place, Screen};
+
+fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
+    job(&[], &Env::of(&[&[("GITHUB_ACTIONS", "true")], more].concat())).map(|(job, _)| job)
+}
+
+fn outcome(pushed: &[&str]) -> BuildOutcome {
+    BuildOutcome {
+        digest: Digest::of(b"m"),
+        media_type: MediaType::from(MediaType::OCI_MANIFEST),
+        manifest_size: 1,
+        config_digest: Digest::of(b"c"),
+        platform: Platform::host(),
+        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
+        layers: Vec::new(),
+        steps: vec![StepOutcome {
+            stage: "build".into(),
+            instruction: "RUN a | `b` <script>\n&& c".into(),
+            duration: Duration::from_secs(2),
+        }],
+        duration: Duration::from_secs(3),
+    }
+}
+
+/// Reads a file of outputs as the runner does (actions/runner, FileCommandManager.cs).
+fn read_outputs(text: &str) -> BTreeMap<String, String> {
+    let mut outputs = BTreeMap::new();
+    let mut lines = text.split_inclusive('\n');
+    while let Some(line) = lines.next() {
+        let line = line.trim_end_matches('\n');
+        if line.is_empty() {
+            continue;
+        }
+        match (line.find('='), line.find("<<")) {
+            (equals, Some(heredoc)) if equals.is_none_or(|e| heredoc < e) => {
+                let delimiter = &line[heredoc + 2..];
+                let mut value = Vec::new();
+                loop {
+                    let next = lines.next().expect("delimiter is missing");
+                    assert!(next.ends_with('\n'), "EOF marker missing new line");
+                    let next = next.trim_end_matches('\n');
+                    if next == delimiter {
+                        break;
+                    }
+                    value.push(next);
+                }
+                outputs.insert(line[..heredoc].to_owned(), value.join("\n"));
+            }
+            (Some(equals), _) => {
+                outputs.insert(line[..equals].to_owned(), line[equals + 1..].to_owned());
+            }
+            _ => panic!("invalid format '{line}'"),
+        }
+    }
+    outputs
+}
+
+#[test]
+fn a_step_is_recognised() {
+    assert!(detect(&Env::of(&[("GITHUB_ACTIONS", "true")])));
+    assert!(!detect(&Env::of(&[("GITHUB_OUTPUT", "/x")])));
+}
+
+#[test]
+fn inputs_of_a_docker_action_keep_their_hyphens() {
+    let job = job_with(&[
+        ("INPUT_CONTEXT", "app"),
+        ("INPUT_FILE", "app/Dockerfile"),
+        ("INPUT_BUILD-ARGS", "A=1,2\nB=two words\n"),
+        ("INPUT_TAGS", "ghcr.io/o/n:1,ghcr.io/o/n:2\n"),
+        ("INPUT_LABELS", "a=b"),
+        ("INPUT_TARGET", "t"),
+        ("INPUT_PUSH", "true"),
+        ("INPUT_NO-CACHE", "true"),
+        ("INPUT_PULL", "true"),
+        ("INPUT_PROVENANCE", "false"),
+        ("INPUT_EXTRA-ARGS", "--reproducible"),
+    ])
+    .unwrap();
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("app".into()));
+    assert_eq!(job.config.dockerfile, Path::new("app/Dockerfile"));
+    assert_eq!(job.config.build_args, [("A".into(), "1,2".into()), ("B".into(), "two words".into())]);
+    let tags: Vec<String> = job.config.destinations.iter().map(Reference::whole).collect();
+    assert_eq!(tags, ["ghcr.io/o/n:1", "ghcr.io/o/n:2"]);
+    assert_eq!(job.config.target.as_deref(), Some("t"));
+    assert!(job.config.push && job.config.reproducible);
+}
+
+#[test]
+fn inputs_of_the_composite_have_underscores() {
+    let job = job_with(&[("INPUT_BUILD_ARGS", "A=1"), ("INPUT_TAGS", ""), ("INPUT_EXTRA_ARGS", "")]).unwrap();
+    assert_eq!(job.config.build_args, [("A".into(), "1".into())]);
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory(".".into()));
+}
+
+#[test]
+fn push_is_off_unless_asked_for() {
+    assert!(!job_with(&[("INPUT_TAGS", "ghcr.io/o/n:1")]).unwrap().config.push);
+    assert!(job_with(&[("INPUT_PUSH", "true")]).unwrap_err().message.contains("no tags"));
+    assert!(job_with(&[("INPUT_PUSH", "perhaps")]).is_err());
+}
+
+#[test]
+fn unknown_and_unsupported_inputs_are_refused() {
+    let error = job_with(&[("INPUT_BUILD-ARG", "A=1")]).unwrap_err();
+    assert_eq!(error.help.as_deref(), Some("did you mean build-args?"));
+    assert!(job_with(&[("INPUT_SBOM", "true")]).is_err());
+    assert!(job_with(&[("INPUT_PLATFORMS", "linux/amd64,linux/arm64")]).is_err());
+    assert_eq!(job_with(&[("INPUT_CACHE-FROM", "type=gha")]).unwrap().warnings.len(), 1);
+}
+
+#[test]
+fn a_login_comes_before_all_files() {
+    let job = job_with(&[
+        ("INPUT_TAGS", "ghcr.io/o/n:1"),
+        ("INPUT_USERNAME", "u"),
+        ("INPUT_PASSWORD", "github-token"),
+    ])
+    .unwrap();
+    let CredentialLocation::Basic { registry, username, password } = &job.config.keychain.sources[0].location
+    else {
+        panic!("no login");
+    };
+    assert_eq!((registry.as_str(), username.as_str(), password.as_str()), ("ghcr.io", "u", "github-token"));
+    assert!(job_with(&[("INPUT_USERNAME", "u")]).is_err());
+}
+
+#[test]
+fn outputs_are_appended_in_the_runners_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, summary) = (dir.path().join("out"), dir.path().join("summary"));
+    fs::write(&out, "other=1\n").unwrap();
+    let github = Github { output: Some(out.clone()), summary: Some(summary.clone()), workspace: None };
+    let outcome = outcome(&["ghcr.io/o/n:1", "ghcr.io/o/n:2"]);
+    github.emit(&job_with(&[]).unwrap(), &outcome, &Events::none()).unwrap();
+    let outputs = read_outputs(&fs::read_to_string(&out).unwrap());
+    let digest = outcome.digest;
+    let expected = [
+        ("other", "1".to_owned()),
+        ("digest", digest.to_string()),
+        ("imageid", outcome.config_digest.to_string()),
+        ("image", "ghcr.io/o/n:1".to_owned()),
+        ("image-ref", format!("ghcr.io/o/n@{digest}")),
+        ("tags", "ghcr.io/o/n:1\nghcr.io/o/n:2".to_owned()),
+    ];
+    assert_eq!(outputs, expected.map(|(k, v)| (k.to_owned(), v)).into());
+    let summary = fs::read_to_string(summary).unwrap();
+    assert!(summary.contains(&digest.to_string()), "{summary}");
+}
+
+#[test]
+fn without_a_push_there_is_a_digest_only() {
+    let outputs = read_outputs(&outputs(&outcome(&[]), commands::token));
+    assert_eq!(outputs.keys().collect::<Vec<_>>(), ["digest", "imageid"]);
+}
+
+#[test]
+fn delimiters_cannot_be_guessed() {
+    assert!(commands::token() != commands::token());
+    let text = output("x", "a\nghadelimiter_0\nb", || "1".to_owned());
+    assert_eq!(text, "x<<ghadelimiter_1\na\nghadelimiter_0\nb\nghadelimiter_1\n");
+}
+
+#[test]
+fn the_summary_escapes_what_others_wrote() {
+    let text = summary::markdown(&outcome(&["ghcr.io/o/n:1"]));
+    let row = text.lines().find(|l| l.contains("RUN")).unwrap();
+    assert_eq!(
+        row,
+        "| <code>build</code> | <code>RUN a &#124; &#96;b&#96; &lt;script&gt; &amp;&amp; c</code> | 2.0s |"
+    );
+}
+
+fn commands(secrets: &[&str]) -> Box<Commands> {
+    let redactor = Redactor::new(secrets.iter().map(|s| (*s).to_owned()));
+    Box::new(Commands::new("tok".into(), &redactor, Some("/w".into())))
+}
+
+#[test]
+fn what_commands_print_is_fenced() {
+    let text = shown(
+        commands(&[]),
+        &[],
+        vec![
+            step(0, 1, "RUN echo '##[add-mask]x' 100%"),
+            printed(0, 1, b"::error::spoof"),
+            printed(0, 1, b"##[error]spoof"),
+            Event::Warning("a\nb".into()),
+            printed(0, 1, b"::tik::"),
+            finished(0, 1),
+        ],
+    );
+    assert_eq!(
+        text,
+        "::group::[stage-0 1/2] RUN echo '# #[add-mask]x' 100%25
+  0.0s  [stage-0 1/2] RUN echo '# #[add-mask]x' 100%
+::stop-commands::tok
+  0.0s  [stage-0 1/2] ::error::spoof
+  0.0s  [stage-0 1/2] ##[error]spoof
+::tok::
+::warning::a%0Ab
+  0.0s  warning: a
+  0.0s  b
+::stop-commands::tok
+  0.0s  [stage-0 1/2] ::tik::
+::tok::
+  0.0s  [stage-0 1/2] done in 1.5s, layer 2.0 MB (500.0 kB compressed)
+::endgroup::
+"
+    );
+}
+
+#[test]
+fn errors_are_annotations_of_the_file() {
+    let mut place = Place {
+        message: "unknown instruction 100%, really".into(),
+        file: Some("/w/app/Docker,file".into()),
+        line: Some(3),
+        end_line: Some(3),
+        column: Some(1),
+        end_column: Some(4),
+        help: Some("did you mean COPY?".into()),
+    };
+    assert_eq!(
+        commands(&[]).error(&place),
+        "::error file=app/Docker%2Cfile,line=3,endLine=3,col=1,endColumn=4::unknown instruction 100%25, really%0Adid you mean COPY?\n"
+    );
+    place.end_line = Some(4);
+    assert!(!commands(&[]).error(&place).contains("col"));
+    let nowhere = Place { message: "m".into(), ..Place::default() };
+    assert_eq!(commands(&[]).error(&nowhere), "::error::m\n");
+}
+
+#[test]
+fn annotations_have_no_secrets() {
+    let page = Page::default();
+    let redactor = Redactor::new(["hunter22".to_owned()]);
+    let log = PlainLog::new(Box::new(page.clone()), Box::new(String::new), redactor, commands(&[]));
+    let place = Place { message: "no hunter22".into(), help: Some("hunter22".into()), ..Place::default() };
+    log.failure(&Failure { report: "error: no hunter22".into(), places: vec![place] });
+    assert_eq!(page.text(), "::error::no ***%0A***\nerror: no ***\n");
+}
+
+#[test]
+fn a_log_of_json_cannot_be_fenced() {
+    assert!(job_with(&[("INPUT_EXTRA_ARGS", "--log-format=json")]).is_err());
+}
+
+#[test]
+fn secrets_are_masked_first() {
+    let text = shown(commands(&["p%ss-word"]), &["p%ss-word"], vec![Event::Info("p%ss-word".into())]);
+    assert_eq!(text, "::add-mask::p%25ss-word\n  0.0s  ***\n");
+}

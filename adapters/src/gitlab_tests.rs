@@ -1,0 +1,219 @@
+use std::fs;
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use yadokari::config::{CredentialLocation, CredentialSource};
+use yadokari::event::Event;
+use yadokari::image::{Digest, MediaType, Platform, Reference};
+
+use super::*;
+use crate::cli::progress::plain::tests::{finished, output, shown, step};
+
+const JOB: [(&str, &str); 9] = [
+    ("GITLAB_CI", "true"),
+    ("CI_PROJECT_DIR", "/usr"),
+    ("CI_REGISTRY", "registry.gl.io"),
+    ("CI_REGISTRY_IMAGE", "registry.gl.io/g/p"),
+    ("CI_REGISTRY_USER", "gitlab-ci-token"),
+    ("CI_REGISTRY_PASSWORD", "pw-token"),
+    ("CI_COMMIT_REF_SLUG", "feature-x"),
+    ("CI_JOB_TOKEN", "job-token"),
+    ("HOME", "/root"),
+];
+
+fn job_with(more: &[(&str, &str)]) -> Result<(Job, Gitlab), Usage> {
+    job(&[], &Env::of(&[&JOB, more].concat()))
+}
+
+fn destinations(more: &[(&str, &str)]) -> Vec<String> {
+    job_with(more).unwrap().0.config.destinations.iter().map(Reference::whole).collect()
+}
+
+fn basics(job: &Job) -> Vec<(&str, &str, &str)> {
+    fn basic(source: &CredentialSource) -> Option<(&str, &str, &str)> {
+        match &source.location {
+            CredentialLocation::Basic { registry, username, password } => {
+                Some((registry, username, password))
+            }
+            _ => None,
+        }
+    }
+    job.config.keychain.sources.iter().filter_map(basic).collect()
+}
+
+#[test]
+fn a_job_is_recognised_also_where_gitlab_ci_is_false() {
+    assert!(detect(&Env::of(&[("GITLAB_CI", "true")])));
+    assert!(detect(&Env::of(&[("GITLAB_CI", "false")])));
+    assert!(detect(&Env::of(&[("CI_JOB_ID", "1"), ("CI_SERVER_URL", "https://gl.io")])));
+    assert!(!detect(&Env::of(&[("CI", "true"), ("CI_JOB_ID", "1")])));
+}
+
+#[test]
+fn without_inputs_the_project_is_built_and_pushed_to_its_registry() {
+    let (job, reporter) = job_with(&[]).unwrap();
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("/usr".into()));
+    assert_eq!(job.config.destinations[0].whole(), "registry.gl.io/g/p:feature-x");
+    assert!(job.config.push);
+    assert_eq!(reporter.dotenv, Path::new("/usr/yadokari.env"));
+    let expected = [
+        ("registry.gl.io", "gitlab-ci-token", "pw-token"),
+        ("registry.gl.io", "gitlab-ci-token", "job-token"),
+    ];
+    assert_eq!(basics(&job), expected);
+}
+
+#[test]
+fn where_the_project_directory_does_not_exist_the_working_directory_is_it() {
+    let (job, reporter) = job_with(&[("CI_PROJECT_DIR", "/no/such/directory")]).unwrap();
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory(".".into()));
+    assert_eq!(reporter.dotenv, Path::new("./yadokari.env"));
+}
+
+#[test]
+fn tags_come_from_the_input_the_git_tag_or_the_branch() {
+    assert_eq!(destinations(&[("CI_COMMIT_TAG", "v1.2")]), ["registry.gl.io/g/p:v1.2"]);
+    assert_eq!(destinations(&[("YADOKARI_TAGS", "a,b")]), ["registry.gl.io/g/p:a", "registry.gl.io/g/p:b"]);
+    assert_eq!(destinations(&[("YADOKARI_IMAGE", "r.io/x:1")]), ["r.io/x:1"]);
+    assert_eq!(destinations(&[("YADOKARI_IMAGE", "r.io/x")]), ["r.io/x:feature-x"]);
+    assert_eq!(destinations(&[("YADOKARI_EXTRA_ARGS", "--destination=s.io/y:2")]), ["s.io/y:2"]);
+}
+
+#[test]
+fn inputs_are_laid_over() {
+    let (job, reporter) = job_with(&[
+        ("YADOKARI_CONTEXT", "app"),
+        ("YADOKARI_DOCKERFILE", "app/Dockerfile"),
+        ("YADOKARI_DOTENV", "out/build.env"),
+        ("YADOKARI_CA_FILE", "/ca.pem"),
+        ("CI_SERVER_TLS_CA_FILE", "/gl.pem"),
+        ("YADOKARI_PUSH", "no"),
+    ])
+    .unwrap();
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("app".into()));
+    assert_eq!(job.config.dockerfile, Path::new("app/Dockerfile"));
+    assert_eq!(reporter.dotenv, Path::new("/usr/out/build.env"));
+    assert_eq!(job.config.registry.ca_paths, [PathBuf::from("/ca.pem"), PathBuf::from("/gl.pem")]);
+    assert!(!job.config.push);
+    assert!(job_with(&[("YADOKARI_DOCKERFLE", "x")]).is_err());
+}
+
+#[test]
+fn a_project_without_a_registry_is_told_so() {
+    let env = Env::of(&[("GITLAB_CI", "true"), ("CI_PROJECT_DIR", "/p")]);
+    let error = job(&[], &env).unwrap_err();
+    assert!(error.message.contains("CI_REGISTRY_IMAGE") && error.help.is_some());
+    let env = Env::of(&[("GITLAB_CI", "true"), ("YADOKARI_PUSH", "false")]);
+    assert!(job(&[], &env).is_ok());
+}
+
+#[test]
+fn a_fork_does_not_push() {
+    let fork = [("CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "2"), ("CI_MERGE_REQUEST_PROJECT_ID", "1")];
+    let (job, _) = job_with(&fork).unwrap();
+    assert!(!job.config.push && job.warnings.len() == 1);
+    let with = |name, value| job_with(&[fork.as_slice(), &[(name, value)]].concat()).unwrap().0.config.push;
+    assert!(!with("YADOKARI_PUSH", "true"));
+    assert!(with("YADOKARI_PUSH_FROM_FORKS", "true"));
+    assert!(
+        !job_with(&[("YADOKARI_PUSH_FROM_FORKS", "true"), ("YADOKARI_PUSH", "false")]).unwrap().0.config.push
+    );
+}
+
+#[test]
+fn the_dependency_proxy_is_known_with_and_without_its_port() {
+    let (job, _) = job_with(&[
+        ("CI_DEPENDENCY_PROXY_SERVER", "gl.io:443"),
+        ("CI_DEPENDENCY_PROXY_USER", "u"),
+        ("CI_DEPENDENCY_PROXY_PASSWORD", "dp-password"),
+    ])
+    .unwrap();
+    let all = basics(&job);
+    assert!(all.contains(&("gl.io:443", "u", "dp-password")) && all.contains(&("gl.io", "u", "dp-password")));
+}
+
+#[test]
+fn never_in_place_where_the_machine_is_shared() {
+    let shared = ("CI_SHARED_ENVIRONMENT", "true");
+    assert_eq!(job_with(&[shared]).unwrap().0.config.rootfs.isolation, Isolation::Overlay);
+    let force = ("YADOKARI_EXTRA_ARGS", "--force");
+    assert!(!job_with(&[shared, force]).unwrap().0.config.rootfs.force);
+    let inplace = ("YADOKARI_EXTRA_ARGS", "--isolation=inplace");
+    assert!(job_with(&[shared, inplace]).is_err());
+    assert_eq!(job_with(&[]).unwrap().0.config.rootfs.isolation, Isolation::Auto);
+}
+
+fn outcome(pushed: &[String]) -> BuildOutcome {
+    BuildOutcome {
+        digest: Digest::of(b"m"),
+        media_type: MediaType::from(MediaType::OCI_MANIFEST),
+        manifest_size: 1,
+        config_digest: Digest::of(b"c"),
+        platform: Platform::host(),
+        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
+        layers: Vec::new(),
+        steps: Vec::new(),
+        duration: Duration::ZERO,
+    }
+}
+
+/// GitLab's rules: at most 5 KiB and 20 variables, no blank lines, names of letters, digits and
+/// underscores, values without spaces and quotes.
+fn check_dotenv(text: &str) {
+    assert!(text.len() <= 5 * 1024);
+    assert!(text.lines().count() <= 20 && text.ends_with('\n'));
+    for line in text.lines() {
+        let (name, value) = line.split_once('=').unwrap();
+        assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{line}");
+        assert!(!value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic() && b != b'"'), "{line}");
+    }
+}
+
+#[test]
+fn the_report_is_a_dotenv_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let reporter = Gitlab { dotenv: dir.path().join("yadokari.env") };
+    let outcome = outcome(&["r.io/g/p:a".to_owned(), "r.io/g/p:b".to_owned()]);
+    reporter.emit(&job_with(&[]).unwrap().0, &outcome, &Events::none()).unwrap();
+    let text = fs::read_to_string(dir.path().join("yadokari.env")).unwrap();
+    check_dotenv(&text);
+    let digest = outcome.digest;
+    let expected = format!(
+        "IMAGE_DIGEST={digest}\nIMAGE_URL=r.io/g/p:a\nIMAGE_REF=r.io/g/p@{digest}\nIMAGE_TAGS=r.io/g/p:a,r.io/g/p:b\n"
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn many_tags_are_cut_and_an_image_that_was_not_pushed_has_no_name() {
+    let many: Vec<String> = (0..500).map(|n| format!("r.io/g/p:tag-number-{n}")).collect();
+    let (text, dropped) = dotenv(&many, &outcome(&many));
+    check_dotenv(&text);
+    assert!(dropped.is_some());
+    let none = outcome(&[]);
+    assert_eq!(dotenv(&[], &none).0, format!("IMAGE_DIGEST={}\n", none.digest));
+}
+
+#[test]
+fn steps_are_collapsible_sections() {
+    let text = shown(
+        Box::new(Sections::new(|| 7)),
+        &[],
+        vec![
+            step(0, 1, "RUN a"),
+            output(0, 1, b"\x1b[0Ksection_end:1:yadokari_step_1\r\x1b[0Kspoof"),
+            finished(0, 1),
+            step(0, 2, "RUN b"),
+            step(1, 1, "RUN c"),
+            finished(1, 1),
+            finished(0, 2),
+            Event::Info("end".into()),
+        ],
+    );
+    assert_eq!(text.matches("section_start").count(), 2, "a step inside another's section has none");
+    assert_eq!(text.matches("section_end").count(), 2);
+    let start = "\x1b[0Ksection_start:7:yadokari_step_1\r\x1b[0K[stage-0 1/2] RUN a\n";
+    assert!(text.starts_with(start), "{text:?}");
+    assert!(text.contains("[stage-0 1/2] spoof\n"), "{text:?}");
+    assert!(text.contains("\x1b[0Ksection_end:7:yadokari_step_2\r\x1b[0K\n  0.0s  end\n"), "{text:?}");
+}

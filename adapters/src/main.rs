@@ -1,0 +1,69 @@
+//! The program `yadokari`: picks a front, runs it, exits with its code.
+
+mod ci;
+mod cli;
+mod doctor;
+mod env;
+mod front;
+mod github;
+mod gitlab;
+mod inputs;
+mod session;
+mod tekton;
+mod usage;
+mod vocabulary;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use cli::diagnostic;
+use env::Env;
+use front::{Front, Parsed};
+use usage::Usage;
+
+fn main() -> ExitCode {
+    // A step's supervisor is this program as well, and goes no further.
+    yadokari::run::supervisor_entry();
+    let env = Env::capture();
+    let code = match front::parse(std::env::args_os()) {
+        Parsed::Front(front) => run(front, &env).unwrap_or_else(|error| refuse(&error, &env)),
+        Parsed::Help(text) => print(&text),
+        Parsed::Wrong(text) => complain(&text),
+    };
+    ExitCode::from(code)
+}
+
+fn run(front: Front, env: &Env) -> Result<u8, Usage> {
+    match front {
+        Front::Build(flags) => {
+            let job = cli::config::job(&flags, env)?;
+            session::run(&job, env, &session::CommandLine)
+        }
+        Front::Ci(words) => ci::run(&words, env),
+        Front::Doctor(rootfs) => Ok(print(&doctor::report(&rootfs, env))),
+        Front::Restore => session::restore(env),
+        Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
+    }
+}
+
+/// Says what is wrong with the usage; 1, as kaniko.
+fn refuse(error: &Usage, env: &Env) -> u8 {
+    let color = std::io::stderr().is_terminal() && env.get("NO_COLOR").is_none();
+    complain(&format!("{}\n", diagnostic::of_usage(error, color).report))
+}
+
+fn complain(text: &str) -> u8 {
+    // Where standard error is closed there is nobody to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    1
+}
+
+/// Prints what was asked for; a closed pipe is the reader's wish and no error.
+fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => 0,
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(e) => complain(&format!("error: cannot write to standard output: {e}\n")),
+    }
+}

@@ -1,0 +1,164 @@
+//! One build from a job to an exit code, the same for every front.
+
+use yadokari::build;
+use yadokari::config::BuildOutcome;
+use yadokari::event::Events;
+use yadokari::image::Reference;
+use yadokari::rootfs::inplace;
+use yadokari::run::signals;
+
+use crate::cli::flags::{Log, Rootfs};
+use crate::cli::job::Job;
+use crate::cli::progress::text::{bytes, seconds};
+use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
+use crate::cli::{config, diagnostic, files, log, secrets};
+use crate::env::Env;
+use crate::usage::Usage;
+
+/// What a front adds to a build.
+pub(crate) trait Reporter {
+    /// Where the log goes.
+    fn sink(&self) -> Sink;
+
+    /// How the log is marked up.
+    fn markup(&self, redactor: &Redactor) -> Box<dyn Markup>;
+
+    /// Reports a success in the platform's format.
+    ///
+    /// # Errors
+    /// The platform's file cannot be written.
+    fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError>;
+}
+
+/// A success could not be reported.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EmitError {
+    /// A file of ours.
+    #[error(transparent)]
+    File(#[from] files::FileError),
+    /// A file of the platform's that is appended to.
+    #[error("cannot append to {}: {source}", path.display())]
+    Append {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// No platform.
+pub(crate) struct CommandLine;
+
+impl Reporter for CommandLine {
+    fn sink(&self) -> Sink {
+        Sink::Stderr
+    }
+
+    fn markup(&self, _: &Redactor) -> Box<dyn Markup> {
+        Box::new(Bare)
+    }
+
+    fn emit(&self, _: &Job, _: &BuildOutcome, _: &Events) -> Result<(), EmitError> {
+        Ok(())
+    }
+}
+
+/// Builds, shows and reports; the exit code.
+///
+/// # Errors
+/// It cannot be shown as asked for.
+pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, Usage> {
+    let redactor = Redactor::new(secrets::of(&job.config));
+    let markup = reporter.markup(&redactor);
+    let display = Display::open(job.log, env, redactor, markup, reporter.sink())?;
+    let events = display.events();
+    let cancel =
+        signals::install().map_err(|e| Usage::new(format!("SIGTERM and SIGINT cannot be handled: {e}")))?;
+    for warning in &job.warnings {
+        events.warn(warning.as_str());
+    }
+    events.info(intention(job));
+    let failure = match build::build(&job.config, &events, &cancel) {
+        Ok(outcome) => match report(job, &outcome, reporter, &events) {
+            Ok(()) => None,
+            Err(e) => Some((
+                diagnostic::of_text(&e.to_string(), lost(job, &outcome).as_deref(), display.color()),
+                1,
+            )),
+        },
+        Err(e) => Some((diagnostic::of_build(&e, display.color()), e.exit_code())),
+    };
+    let code = failure.map_or(0, |(failure, code): (Failure, u8)| {
+        display.failure(&failure);
+        code
+    });
+    display.close();
+    Ok(code)
+}
+
+/// Puts the container's own files back after a build in place was killed; the exit code.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn restore(env: &Env) -> Result<u8, Usage> {
+    let rootfs = config::rootfs(&Rootfs::default(), env);
+    let log = log::options(&Log::default())?;
+    let display = Display::open(log, env, Redactor::default(), Box::new(Bare), Sink::Stderr)?;
+    let events = display.events();
+    let code = match inplace::restore(&rootfs.home_dir, &events) {
+        Ok(true) => {
+            events.info("the container's own files are back");
+            0
+        }
+        Ok(false) => {
+            events
+                .info(format!("there is nothing to put back: {} has no journal", rootfs.home_dir.display()));
+            0
+        }
+        Err(e) => {
+            display.failure(&diagnostic::of_build(&build::Error::from(e), display.color()));
+            1
+        }
+    };
+    display.close();
+    Ok(code)
+}
+
+/// Platforms differ in whether they push by default, so it is said.
+fn intention(job: &Job) -> String {
+    let names: Vec<String> = job.config.destinations.iter().map(Reference::whole).collect();
+    match job.config.push {
+        true => format!("building, to be pushed to {}", names.join(", ")),
+        false => "building; the image is not pushed".to_owned(),
+    }
+}
+
+fn report(
+    job: &Job,
+    outcome: &BuildOutcome,
+    reporter: &dyn Reporter,
+    events: &Events,
+) -> Result<(), EmitError> {
+    files::write_results(&job.files, &job.config, outcome)?;
+    reporter.emit(job, outcome, events)?;
+    for destination in &outcome.pushed {
+        events.info(format!("pushed {}@{}", destination.whole(), outcome.digest));
+    }
+    if outcome.pushed.is_empty() {
+        events.info(format!("built {}", outcome.digest));
+    }
+    events.info(format!(
+        "{}, {} layers, {} compressed, in {}",
+        outcome.platform,
+        outcome.layers.len(),
+        bytes(outcome.compressed_size()),
+        seconds(outcome.duration)
+    ));
+    Ok(())
+}
+
+/// What a user whose result file failed must know: the image is there.
+fn lost(job: &Job, outcome: &BuildOutcome) -> Option<String> {
+    let first = job.config.destinations.first().filter(|_| !outcome.pushed.is_empty())?;
+    Some(format!("the image itself has been pushed: {}@{}", first.whole(), outcome.digest))
+}

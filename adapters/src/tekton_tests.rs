@@ -1,0 +1,182 @@
+use std::fs;
+use std::time::Duration;
+
+use pretty_assertions::assert_eq;
+use yadokari::image::{Digest, MediaType, Platform};
+
+use super::*;
+use crate::cli::credentials::file;
+
+fn words(text: &[&str]) -> Vec<String> {
+    text.iter().map(|w| (*w).to_owned()).collect()
+}
+
+fn config_of(args: &[&str]) -> Result<Job, Usage> {
+    job(&Inputs::parse(&words(args))?, &Env::of(&[]))
+}
+
+fn outcome(pushed: &[&str]) -> BuildOutcome {
+    BuildOutcome {
+        digest: Digest::of(b"m"),
+        media_type: MediaType::from(MediaType::OCI_MANIFEST),
+        manifest_size: 1,
+        config_digest: Digest::of(b"c"),
+        platform: Platform::host(),
+        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
+        layers: Vec::new(),
+        steps: Vec::new(),
+        duration: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_step_is_recognised_by_its_results_directory() {
+    let root = tempfile::tempdir().unwrap();
+    assert!(!detect(root.path()));
+    fs::create_dir_all(root.path().join("tekton/results")).unwrap();
+    assert!(detect(root.path()));
+}
+
+#[test]
+fn the_tasks_arguments_become_a_build() {
+    let job = config_of(&[
+        "--image",
+        "r.io/a/b:v1",
+        "--tags",
+        "latest",
+        "--context",
+        "/workspace/source/./",
+        "--dockerfile",
+        "./Dockerfile",
+        "--build-args",
+        "A=two words",
+        "B=1,2",
+        "",
+        "--labels",
+        "--annotations",
+        "x=y",
+        "--target",
+        "",
+        "--push",
+        "true",
+        "--tls-verify",
+        "false",
+        "--",
+        "--label=l=1",
+        "--reproducible",
+    ])
+    .unwrap();
+    let names: Vec<String> = job.config.destinations.iter().map(Reference::whole).collect();
+    assert_eq!(names, ["r.io/a/b:v1", "r.io/a/b:latest"]);
+    assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("/workspace/source/./".into()));
+    assert_eq!(job.config.dockerfile, Path::new("./Dockerfile"));
+    assert_eq!(job.config.build_args, [("A".into(), "two words".into()), ("B".into(), "1,2".into())]);
+    assert_eq!(job.config.annotations, [("x".into(), "y".into())]);
+    assert_eq!(job.config.labels, [("l".into(), "1".into())]);
+    assert!(job.config.reproducible && job.config.push && job.config.registry.skip_tls_verify);
+    assert_eq!(job.config.target, None);
+}
+
+#[test]
+fn push_is_off_on_request_only() {
+    let push = |value: &str| config_of(&["--image", "r.io/r", "--push", value]).map(|j| j.config.push);
+    assert_eq!(push(""), Ok(true));
+    assert_eq!(push("false"), Ok(false));
+    assert!(push("maybe").is_err());
+    assert_eq!(config_of(&["--image", "r.io/r", "--", "--no-push"]).map(|j| j.config.push), Ok(false));
+}
+
+#[test]
+fn an_extra_destination_is_pushed_to_as_well() {
+    let job = config_of(&["--image", "r.io/r:1", "--", "--destination=s.io/r:2"]).unwrap();
+    assert_eq!(job.config.destinations.len(), 2);
+}
+
+#[test]
+fn broken_words_are_refused() {
+    for bad in [
+        ["--imag", "r.io/r"].as_slice(),
+        &["stray"],
+        &["--image"],
+        &["--image", "r.io/r", "stray"],
+        &["--image", "r.io/r", "--build-args", "--labels=a"],
+        &["--image", "r.io/r", "--", "--no-such-flag"],
+        &["--image", "r.io/r", "--", "--label=a=b c", "d"],
+        &["--tags", "a"],
+        &["--image", "r.io/r", "--build-args", "=x"],
+    ] {
+        assert!(config_of(bad).is_err(), "{bad:?}");
+    }
+    let error = config_of(&["--imag", "x"]).unwrap_err();
+    assert_eq!(error.help.as_deref(), Some("did you mean --image?"));
+}
+
+#[test]
+fn the_workspace_comes_first_in_either_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    let job = config_of(&["--image", "r.io/r", "--dockerconfig", path]).unwrap();
+    let names: Vec<&str> = job.config.keychain.sources.iter().take(2).map(|s| s.name.as_str()).collect();
+    let expected = ["config.json", ".dockerconfigjson"].map(|n| file(dir.path().join(n)).name);
+    assert_eq!(names, expected);
+    assert_eq!(job.warnings.len(), 1, "the workspace is empty");
+
+    fs::write(dir.path().join(".dockerconfigjson"), "{}").unwrap();
+    let job = config_of(&["--image", "r.io/r", "--dockerconfig", path, "--sslcertdir", "/ca"]).unwrap();
+    assert_eq!(job.warnings, Vec::<String>::new());
+    assert_eq!(job.config.registry.ca_paths, [PathBuf::from("/ca")]);
+    let unbound = config_of(&["--image", "r.io/r", "--dockerconfig", "", "--sslcertdir", ""]).unwrap();
+    assert!(unbound.config.registry.ca_paths.is_empty());
+}
+
+#[test]
+fn results_are_verbatim_and_where_the_task_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("{name}={}", dir.path().join(name).display());
+    let names = ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_REF", "IMAGES"];
+    let mut args = words(&["--image", "r.io/a/b:v1", "--results"]);
+    args.extend(names.map(at));
+    let inputs = Inputs::parse(&args).unwrap();
+    let job = job(&inputs, &Env::of(&[])).unwrap();
+    let outcome = outcome(&["r.io/a/b:v1", "r.io/a/b:v2"]);
+    Tekton::new(inputs).emit(&job, &outcome, &Events::none()).unwrap();
+    let digest = outcome.digest;
+    let expected = [
+        digest.to_string(),
+        "r.io/a/b:v1".to_owned(),
+        format!("r.io/a/b@{digest}"),
+        format!("r.io/a/b:v1@{digest},r.io/a/b:v2@{digest}"),
+    ];
+    assert_eq!(names.map(|n| fs::read_to_string(dir.path().join(n)).unwrap()), expected);
+}
+
+#[test]
+fn without_a_word_about_them_results_go_where_tekton_reads() {
+    assert_eq!(Inputs::default().result_path("IMAGE_URL"), Path::new("/tekton/results/IMAGE_URL"));
+}
+
+#[test]
+fn nothing_is_reported_that_was_not_pushed() {
+    assert!(results(&[], "sha256:x").0.is_empty());
+}
+
+#[test]
+fn results_stay_within_the_budget() {
+    let digest = Digest::of(b"m").to_string();
+    let many: Vec<Reference> = (0..100).map(|n| format!("r.io/a/b:tag-{n}").parse().unwrap()).collect();
+    let (all, dropped) = results(&many, &digest);
+    let cost: usize = all.iter().map(|(n, v)| n.len() + v.len() + OVERHEAD).sum();
+    assert!(cost <= BUDGET, "{cost}");
+    assert_eq!(
+        all.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+        ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_REF", "IMAGES"]
+    );
+    assert!(all[3].1.split(',').all(|image| image.ends_with(&digest)), "an image is whole or absent");
+    assert_eq!(dropped.len(), 1);
+
+    let long: Reference = format!("r.io/{}:v1", "a/".repeat(120) + "b").parse().unwrap();
+    let long = vec![long; 9];
+    let (all, _) = results(&long, &digest);
+    assert!(all.iter().map(|(n, v)| n.len() + v.len() + OVERHEAD).sum::<usize>() <= BUDGET);
+    assert_eq!(all[0].0, "IMAGE_DIGEST");
+}

@@ -1,0 +1,220 @@
+//! How values are written in environments: booleans, lists, `K=V`. One grammar for all platforms.
+
+use crate::usage::Usage;
+
+/// A boolean of a CI platform: true, false, yes, no, 1, 0, in any case.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn boolean(name: &str, text: &str) -> Result<bool, Usage> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => {
+            Err(Usage::new(format!("'{text}' for {name} is neither true nor false"))
+                .help("write true or false"))
+        }
+    }
+}
+
+/// A boolean as Go's `strconv.ParseBool` takes it, which is what kaniko's flags and variables do.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn go_boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("write true or false".to_owned()),
+    }
+}
+
+/// What separates the items of a list besides newlines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Separator {
+    /// Commas separate too: tags, platforms.
+    Comma,
+    /// Commas belong to the item: build arguments, labels.
+    Newline,
+}
+
+/// A list: a JSON array of strings, or lines (and, by `separator`, comma separated items), where
+/// an item may be quoted as in CSV: `"A={""k"":""v""}"`. Items are trimmed, empty ones left out.
+///
+/// # Errors
+/// A quote that is not closed, or a JSON array of something else than strings.
+pub(crate) fn list(name: &str, text: &str, separator: Separator) -> Result<Vec<String>, Usage> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text).map_err(|e| {
+            Usage::new(format!("{name} starts like a JSON array but is none of strings: {e}"))
+                .help(r#"write one item a line, or a JSON array such as ["A=1", "B=2"]"#)
+        });
+    }
+    let mut items = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        rest = rest.trim_start_matches([' ', '\t']);
+        let (item, tail) = match rest.strip_prefix('"') {
+            Some(quoted) => quoted_item(name, quoted)?,
+            None => plain_item(rest, separator),
+        };
+        if !item.is_empty() {
+            items.push(item);
+        }
+        rest = tail;
+    }
+    Ok(items)
+}
+
+fn plain_item(text: &str, separator: Separator) -> (String, &str) {
+    let end = text.find(|c| c == '\n' || (c == ',' && separator == Separator::Comma));
+    match end {
+        Some(end) => (text[..end].trim().to_owned(), &text[end + 1..]),
+        None => (text.trim().to_owned(), ""),
+    }
+}
+
+/// The item after an opening quote, and what follows its separator.
+fn quoted_item<'a>(name: &str, text: &'a str) -> Result<(String, &'a str), Usage> {
+    let mut item = String::new();
+    let mut from = 0;
+    loop {
+        let Some(quote) = text[from..].find('"').map(|q| q + from) else {
+            return Err(Usage::new(format!("{name} has a quote that is not closed: \"{}", first_line(text)))
+                .help("close the quote, or double a quote that belongs to the value"));
+        };
+        item.push_str(&text[from..quote]);
+        match text[quote + 1..].strip_prefix('"') {
+            Some(_) => {
+                item.push('"');
+                from = quote + 2;
+            }
+            None => {
+                let tail = text[quote + 1..].trim_start_matches([' ', '\t', '\r']);
+                return match tail.strip_prefix([',', '\n']) {
+                    Some(next) => Ok((item, next)),
+                    None if tail.is_empty() => Ok((item, "")),
+                    None => Err(Usage::new(format!(
+                        "{name} has text after a closing quote: {}",
+                        first_line(tail)
+                    ))
+                    .help("double a quote that belongs to the value")),
+                };
+            }
+        }
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// The two sides of `K=V`.
+///
+/// # Errors
+/// There is no `=`, or nothing before it.
+pub(crate) fn key_value(name: &str, text: &str) -> Result<(String, String), Usage> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Usage::new(format!("'{text}' for {name} is not of the form key=value"))
+            .help(format!("write {name} key=value"))),
+    }
+}
+
+/// The word that differs least from `word`, if it is close enough to be what was meant.
+pub(crate) fn suggest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    let distance = |k: &&&str| edits(&word, &k.to_ascii_lowercase());
+    known.iter().min_by_key(distance).filter(|k| distance(k) <= 1 + word.len() / 4).copied()
+}
+
+/// Levenshtein's distance.
+fn edits(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn booleans_of_platforms() {
+        for text in ["true", "True", "YES", "1", " true "] {
+            assert_eq!(boolean("push", text), Ok(true), "{text}");
+        }
+        for text in ["false", "No", "0"] {
+            assert_eq!(boolean("push", text), Ok(false), "{text}");
+        }
+        assert!(boolean("push", "on").is_err());
+    }
+
+    #[test]
+    fn booleans_of_go() {
+        for text in ["1", "t", "T", "TRUE", "true", "True"] {
+            assert_eq!(go_boolean(text), Ok(true), "{text}");
+        }
+        for text in ["0", "f", "F", "FALSE", "false", "False"] {
+            assert_eq!(go_boolean(text), Ok(false), "{text}");
+        }
+        for text in ["yes", "", "tRUE", " true"] {
+            assert!(go_boolean(text).is_err(), "{text}");
+        }
+    }
+
+    macro_rules! lists {
+        ($($name:ident: $text:expr, $separator:ident => [$($item:expr),*];)*) => {
+            $(#[test]
+            fn $name() {
+                let expected: Vec<String> = vec![$($item.to_owned()),*];
+                assert_eq!(list("x", $text, Separator::$separator), Ok(expected));
+            })*
+        };
+    }
+
+    lists! {
+        empty_list: "", Newline => [];
+        blank_lines_are_left_out: "\n  \nA=1\n\n", Newline => ["A=1"];
+        lines: "A=1\r\nB=two words\n", Newline => ["A=1", "B=two words"];
+        commas_belong_to_build_arguments: "A=1,2\nB=3", Newline => ["A=1,2", "B=3"];
+        commas_separate_tags: "a,b\nc, d ,", Comma => ["a", "b", "c", "d"];
+        quotes_as_in_csv: "\"A={\"\"k\"\":\"\"v\"\"}\"\nB=1", Newline => [r#"A={"k":"v"}"#, "B=1"];
+        a_quoted_value_may_span_lines: "\"A=1\n2\"\nB=3", Newline => ["A=1\n2", "B=3"];
+        a_quote_inside_is_literal: "A=\"x\"", Newline => ["A=\"x\""];
+        a_hash_is_no_comment: "#a\nb", Newline => ["#a", "b"];
+        json: r#" ["A=1,2", "B=\n"]"#, Newline => ["A=1,2", "B=\n"];
+    }
+
+    #[test]
+    fn broken_lists() {
+        for text in ["\"A=1", "\"A\"b", "[1]", "[\"a\""] {
+            assert!(list("x", text, Separator::Newline).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn pairs() {
+        assert_eq!(key_value("--label", "a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(key_value("--label", "a="), Ok(("a".into(), String::new())));
+        assert!(key_value("--label", "a").is_err());
+        assert!(key_value("--label", "=a").is_err());
+    }
+
+    #[test]
+    fn suggestions() {
+        let known = ["build-args", "tags", "context"];
+        assert_eq!(suggest("build-arg", &known), Some("build-args"));
+        assert_eq!(suggest("CONTEXTS", &known), Some("context"));
+        assert_eq!(suggest("zzz", &known), None);
+    }
+}
