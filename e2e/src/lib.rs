@@ -1,0 +1,53 @@
+//! What the end-to-end tests are made of: the program in each of its places, registries with
+//! every way of asking who one is, and readers of images that know nothing of our code.
+//!
+//! `./test` prepares the machine and says in the environment where things are; nothing here
+//! skips a test because something is missing.
+
+mod build;
+mod command;
+mod container;
+mod forge;
+mod http;
+mod image;
+mod machine;
+mod proxy;
+mod registry;
+mod terminal;
+mod token;
+mod tools;
+mod tree;
+
+pub use build::{Build, Built, Place};
+pub use command::{Finished, run, run_ok};
+pub use container::{Container, Running};
+pub use forge::{Blob, Compress, ForgedImage, ForgedLayer};
+pub use image::{Entry, Image, Kind, Layer};
+pub use machine::{Base, program, scratch, state};
+pub use proxy::{Fault, FaultyProxy, Rule};
+pub use registry::Registry;
+pub use terminal::Terminal;
+pub use token::TokenServer;
+pub use tools::{podman_run, skopeo_inspect, skopeo_pull, skopeo_push, umoci_unpack};
+pub use tree::{Node, Tree};
+
+/// Makes one test for each place of functions that take a [`Place`], in modules named after
+/// the places.
+#[macro_export]
+macro_rules! everywhere {
+    ($($name:ident),+ $(,)?) => {
+        $crate::everywhere!(@ overlay, Overlay: $($name),+);
+        $crate::everywhere!(@ user_namespace, UserNamespace: $($name),+);
+        $crate::everywhere!(@ in_place, InPlace: $($name),+);
+    };
+    (@ $module:ident, $place:ident: $($name:ident),+) => {
+        mod $module {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name($crate::Place::$place);
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,177 @@
+//! Stands between the program and a registry and does what bad networks and busy registries do.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use crate::http::{Head, answer};
+use crate::registry::Registry;
+
+/// What is done to a request.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// The proxy answers with this status itself; with `Retry-After` where seconds are given.
+    Status(u16, Option<u32>),
+    /// The connection is closed after this many bytes of the answer.
+    CutAnswer(usize),
+    /// The connection is closed after this many bytes of the request's body; no answer.
+    CutRequest(usize),
+    /// A mount from another repository is not carried out: the registry is asked for an upload
+    /// and answers 202.
+    DenyMount,
+    /// The bytes of the answer's body at the end are changed.
+    Corrupt,
+}
+
+/// A fault and the requests that meet it.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Method of the requests.
+    pub method: &'static str,
+    /// What their path and query contain.
+    pub contains: &'static str,
+    /// How many of them, the first ones.
+    pub times: usize,
+    /// What happens to them.
+    pub fault: Fault,
+}
+
+/// A registry's faulty twin on a port of its own.
+pub struct FaultyProxy {
+    port: u16,
+    state: Arc<State>,
+}
+
+struct State {
+    upstream: u16,
+    rules: Mutex<Vec<Rule>>,
+    /// Method, target, and the fault they met.
+    requests: Mutex<Vec<String>>,
+}
+
+impl FaultyProxy {
+    /// Starts one before `registry`.
+    pub fn before(registry: &Registry, rules: Vec<Rule>) -> FaultyProxy {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(State {
+            upstream: registry.port(),
+            rules: Mutex::new(rules),
+            requests: Mutex::new(Vec::new()),
+        });
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let state = Arc::clone(&shared);
+                // A connection that breaks is what this is for.
+                std::thread::spawn(move || drop(state.serve(stream)));
+            }
+        });
+        FaultyProxy { port, state }
+    }
+
+    /// `host:port/name`
+    pub fn reference(&self, name: &str) -> String {
+        format!("127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Requests so far: method, path with query, range asked for, and the fault they met.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().expect("no thread panicked").clone()
+    }
+
+    /// Asserts that every fault happened as often as its rule says.
+    pub fn all_faults_happened(&self) {
+        let rules = self.state.rules.lock().expect("no thread panicked");
+        let left: Vec<_> = rules.iter().filter(|rule| rule.times > 0).collect();
+        assert!(left.is_empty(), "never met: {left:?}\nrequests: {:#?}", self.requests());
+    }
+}
+
+impl State {
+    fn serve(&self, client: TcpStream) -> io::Result<()> {
+        let mut reader = BufReader::new(client.try_clone()?);
+        let mut client = client;
+        let Some(mut head) = Head::read(&mut reader)? else { return Ok(()) };
+        let fault = self.fault_of(&head);
+        let mut note = format!("{} {}", head.method, head.target);
+        if let Some(range) = head.header("range") {
+            note += &format!(" Range {range}");
+        }
+        if let Some(fault) = &fault {
+            note += &format!(" {fault:?}");
+        }
+        self.requests.lock().expect("no thread panicked").push(note);
+        let (mut up_limit, mut down_limit, mut corrupt) = (usize::MAX, usize::MAX, false);
+        match fault {
+            None => {}
+            Some(Fault::Status(status, retry_after)) => {
+                let header = retry_after.map(|s| format!("Retry-After: {s}\r\n"));
+                return answer(&mut client, status, &header.unwrap_or_default(), "{}");
+            }
+            Some(Fault::CutAnswer(bytes)) => down_limit = bytes,
+            Some(Fault::CutRequest(bytes)) => up_limit = bytes,
+            Some(Fault::DenyMount) => {
+                let path = head.target.split('?').next().unwrap_or_default().to_owned();
+                head.target = path;
+            }
+            Some(Fault::Corrupt) => corrupt = true,
+        }
+        let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
+        send_head(&mut upstream, &head)?;
+        let (mut to, both) = (upstream.try_clone()?, client.try_clone()?);
+        std::thread::spawn(move || {
+            if copy(&mut reader, &mut to, up_limit, false).unwrap_or(false) {
+                let _ = both.shutdown(Shutdown::Both);
+                let _ = to.shutdown(Shutdown::Both);
+            }
+        });
+        copy(&mut upstream, &mut client, down_limit, corrupt)?;
+        client.shutdown(Shutdown::Both)?;
+        upstream.shutdown(Shutdown::Both)
+    }
+
+    fn fault_of(&self, head: &Head) -> Option<Fault> {
+        let mut rules = self.rules.lock().expect("no thread panicked");
+        let rule = rules.iter_mut().find(|rule| {
+            rule.times > 0 && rule.method == head.method && head.target.contains(rule.contains)
+        })?;
+        rule.times -= 1;
+        Some(rule.fault.clone())
+    }
+}
+
+/// One request a connection: what follows the answer's head is then the body, to the end.
+fn send_head(upstream: &mut TcpStream, head: &Head) -> io::Result<()> {
+    let mut text = format!("{} {} HTTP/1.1\r\n", head.method, head.target);
+    for line in &head.lines {
+        if !line.to_ascii_lowercase().starts_with("connection:") {
+            text += &format!("{line}\r\n");
+        }
+    }
+    text += "Connection: close\r\n\r\n";
+    upstream.write_all(text.as_bytes())
+}
+
+/// Copies until the end or `limit`; says whether the limit was reached. With `corrupt` the last
+/// byte of each piece after the first 16 KiB is inverted.
+fn copy(from: &mut impl Read, to: &mut impl Write, limit: usize, corrupt: bool) -> io::Result<bool> {
+    let mut buffer = [0_u8; 16 * 1024];
+    let mut total = 0;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        if corrupt && total >= buffer.len() {
+            buffer[count - 1] ^= 0xff;
+        }
+        let allowed = count.min(limit - total);
+        to.write_all(&buffer[..allowed])?;
+        to.flush()?;
+        total += allowed;
+        if total >= limit {
+            return Ok(true);
+        }
+    }
+}

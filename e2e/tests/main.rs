@@ -1,0 +1,19 @@
+//! The program against real registries, containers and tools; one file a subject.
+
+mod bases;
+mod build_inplace;
+mod build_overlay;
+mod copy_semantics;
+mod dockerfile;
+mod failure;
+mod hiding;
+mod outputs;
+mod own_images;
+mod platforms;
+mod push;
+mod registry_faults;
+mod reproducible;
+mod run;
+mod snapshots;
+mod terminal;
+mod userns;

@@ -1,0 +1,368 @@
+//! The Tekton Task, the GitLab component and the GitHub Action, executed as their platforms do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use pretty_assertions::assert_eq;
+use serde_json::Value;
+use tempfile::TempDir;
+use yadokari_e2e::{Base, Container, Registry, program, run, run_ok, scratch, state};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
+}
+
+fn read_yaml(path: &str) -> Value {
+    let text = fs::read_to_string(repository().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// A source directory with a Dockerfile on a base of `registry`.
+fn source(registry: &Registry) -> TempDir {
+    registry.put(&Base::Busybox.layout(), "bases/busybox:1");
+    let directory = scratch();
+    let dockerfile = format!(
+        "FROM {} AS first\nARG GREETING=none\nRUN echo $GREETING > /greeting\nLABEL from=dockerfile\n\
+         FROM first AS last\nRUN false\n",
+        registry.reference("bases/busybox:1")
+    );
+    fs::create_dir(directory.path().join("app")).expect("made");
+    fs::write(directory.path().join("app/Dockerfile"), dockerfile).expect("written");
+    directory
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no string"))
+}
+
+/// Tekton's substitution in one word of a step: a whole word `$(params.X[*])` becomes as many
+/// words as the array has items.
+fn substitute(
+    word: &str,
+    scalars: &BTreeMap<String, String>,
+    arrays: &BTreeMap<String, Vec<String>>,
+) -> Vec<String> {
+    if let Some(name) = word.strip_prefix("$(").and_then(|w| w.strip_suffix("[*])")) {
+        return arrays.get(name).unwrap_or_else(|| panic!("{word} is not declared")).clone();
+    }
+    let mut result = word.to_owned();
+    for (name, value) in scalars {
+        result = result.replace(&format!("$({name})"), value);
+    }
+    assert!(!result.contains("$("), "something undeclared is left in {word}");
+    vec![result]
+}
+
+/// Runs the Task's only step as a pod would, with these parameters over its defaults.
+struct TaskRun {
+    given: Vec<(&'static str, Value)>,
+    source: TempDir,
+    results: TempDir,
+    docker_config: Option<String>,
+}
+
+impl TaskRun {
+    fn run(&self) -> yadokari_e2e::Finished {
+        let task = read_yaml("tekton/task/yadokari/0.1/yadokari.yaml");
+        let spec = &task["spec"];
+        let (mut scalars, mut arrays) = (BTreeMap::new(), BTreeMap::new());
+        for declared in spec["params"].as_array().expect("parameters") {
+            let name = text(&declared["name"]);
+            let given = self.given.iter().find(|(n, _)| *n == name).map(|(_, value)| value);
+            let value = given.unwrap_or(&declared["default"]);
+            match value {
+                Value::Array(items) => {
+                    let items = items.iter().map(|item| text(item).to_owned()).collect();
+                    arrays.insert(format!("params.{name}"), items);
+                }
+                value => {
+                    scalars.insert(format!("params.{name}"), text(value).to_owned());
+                }
+            }
+        }
+        for declared in spec["results"].as_array().expect("results") {
+            let name = text(&declared["name"]);
+            scalars.insert(format!("results.{name}.path"), format!("/tekton/results/{name}"));
+        }
+        let mut container = Container::tiny();
+        for declared in spec["workspaces"].as_array().expect("workspaces") {
+            let name = text(&declared["name"]);
+            let path = declared["mountPath"].as_str().map_or(format!("/workspace/{name}"), str::to_owned);
+            let bound = name == "source" || (name == "dockerconfig" && self.docker_config.is_some());
+            scalars.insert(format!("workspaces.{name}.path"), if bound { path } else { String::new() });
+        }
+        let steps = spec["steps"].as_array().expect("steps");
+        assert_eq!(steps.len(), 1, "one container a build");
+        let words = |key: &str| -> Vec<String> {
+            let words = steps[0][key].as_array().expect("a list of words").iter();
+            words.flat_map(|word| substitute(text(word), &scalars, &arrays)).collect()
+        };
+        let (command, arguments) = (words("command"), words("args"));
+
+        container = container
+            .volume(self.source.path(), "/workspace/source")
+            .volume(self.results.path(), "/tekton/results")
+            .option("--volume=/yadokari/work")
+            .option(&format!("--workdir={}", substitute(text(&steps[0]["workingDir"]), &scalars, &arrays)[0]))
+            .env("HOME", "/tekton/home");
+        for directory in ["home", "steps", "artifacts", "creds", "scripts", "run", "bin"] {
+            container = container.option(&format!("--tmpfs=/tekton/{directory}"));
+        }
+        let secret = scratch();
+        if let Some(config) = &self.docker_config {
+            fs::write(secret.path().join("config.json"), config).expect("written");
+            container = container.read_only_volume(secret.path(), "/kaniko/.docker");
+        }
+        let rest: Vec<_> = command[1..].iter().chain(&arguments).cloned().collect();
+        container.run_command(&command[0], &rest)
+    }
+
+    fn result(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.results.path().join(name)).ok()
+    }
+}
+
+#[test]
+fn a_tekton_task_builds_and_reports() {
+    for registry in [Registry::open(), Registry::with_password()] {
+        let task = TaskRun {
+            given: vec![
+                ("IMAGE", Value::from(registry.reference("team/app:1"))),
+                ("TAGS", serde_json::json!(["latest"])),
+                ("DOCKERFILE", Value::from("app/Dockerfile")),
+                ("CONTEXT", Value::from("app")),
+                ("TARGET", Value::from("first")),
+                ("BUILD_ARGS", serde_json::json!(["GREETING=hello from tekton"])),
+                ("LABELS", serde_json::json!(["from=task", "more=$HOME `id`"])),
+                ("EXTRA_ARGS", serde_json::json!([format!("--insecure-registry={}", registry.host())])),
+            ],
+            source: source(&registry),
+            results: scratch(),
+            docker_config: registry.account_config(),
+        };
+        let finished = task.run();
+        assert_eq!(finished.code, 0, "{}", finished.output());
+        let image = registry.image("team/app:1");
+        assert_eq!(registry.image("team/app:latest").digest, image.digest);
+        assert_eq!(image.layer(-1).listing(), "f 0644 0:0 greeting \"hello from tekton\\n\"\n");
+        let labels = &image.config["config"]["Labels"];
+        assert_eq!(*labels, serde_json::json!({"from": "task", "more": "$HOME `id`"}));
+        // Tekton takes results as they are: a newline would be part of them.
+        let (reference, digest) = (registry.reference("team/app"), &image.digest);
+        assert_eq!(task.result("IMAGE_DIGEST").as_deref(), Some(digest.as_str()));
+        assert_eq!(task.result("IMAGE_URL"), Some(format!("{reference}:1")));
+        assert_eq!(task.result("IMAGE_REF"), Some(format!("{reference}@{digest}")));
+        let images = task.result("IMAGES").expect("written");
+        assert_eq!(images, format!("{reference}:1@{digest},{reference}:latest@{digest}"));
+        let total: usize = fs::read_dir(task.results.path())
+            .expect("readable")
+            .map(|entry| entry.expect("an entry").metadata().expect("there").len() as usize)
+            .sum();
+        assert!(total <= 1536, "{total} bytes of results, of the 4096 that a pod has");
+        let source: Vec<_> = fs::read_dir(task.source.path()).expect("readable").collect();
+        assert_eq!(source.len(), 1, "the workspace is as it was: {source:?}");
+    }
+}
+
+#[test]
+fn a_tekton_task_that_fails_has_no_results() {
+    let registry = Registry::open();
+    let task = TaskRun {
+        given: vec![
+            ("IMAGE", Value::from(registry.reference("team/app:1"))),
+            ("DOCKERFILE", Value::from("app/Dockerfile")),
+            ("CONTEXT", Value::from("app")),
+            ("EXTRA_ARGS", serde_json::json!([format!("--insecure-registry={}", registry.host())])),
+        ],
+        source: source(&registry),
+        results: scratch(),
+        docker_config: None,
+    };
+    let finished = task.run();
+    assert_eq!(finished.code, 1, "RUN false: {}", finished.output());
+    assert_eq!(task.result("IMAGE_DIGEST"), None);
+    assert!(!registry.has_tag("team/app", "1"));
+}
+
+/// A directory with `yadokari` in it, to be put on a PATH.
+fn program_directory() -> TempDir {
+    let directory = scratch();
+    std::os::unix::fs::symlink(program(), directory.path().join("yadokari")).expect("linked");
+    directory
+}
+
+#[test]
+fn a_gitlab_job_builds_and_hands_on_a_dotenv() {
+    let registry = Registry::with_password();
+    let project = source(&registry);
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=e2e", "-c", "user.email=e2e@example.com"]);
+        run_ok(command.args(arguments).current_dir(project.path()))
+    };
+    let templates = project.path().join("templates/build");
+    fs::create_dir_all(&templates).expect("made");
+    let template = repository().join("gitlab/templates/build/template.yml");
+    fs::copy(template, templates.join("template.yml")).expect("copied");
+    let pipeline = format!(
+        "include:\n  - component: $CI_SERVER_FQDN/team/app/build@$CI_COMMIT_SHA\n    inputs:\n\
+         \x20     context: app\n      dockerfile: app/Dockerfile\n      target: first\n      tags: \"1, latest\"\n\
+         \x20     build-args: |\n        GREETING=hello from gitlab\n      insecure-registries: {}\n\
+         \x20     extra-args: --isolation=overlay\n\
+         use:\n  stage: deploy\n  needs: [yadokari-build]\n  script:\n    - env | grep ^IMAGE_ > used\n\
+         \x20 artifacts:\n    paths: [used]\n",
+        registry.host()
+    );
+    fs::write(project.path().join(".gitlab-ci.yml"), pipeline).expect("written");
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message=one"]);
+    git(&["remote", "add", "origin", "git@gitlab.example.com:team/app.git"]);
+    git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
+    git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
+
+    let programs = program_directory();
+    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").expect("a PATH"));
+    let mut local = Command::new(state().join("tools/node_modules/.bin/gitlab-ci-local"));
+    local.args(["--force-shell-executor", "--shell-isolation"]);
+    for (name, value) in [
+        ("CI_REGISTRY", registry.host()),
+        ("CI_REGISTRY_IMAGE", registry.reference("team/app")),
+        ("CI_REGISTRY_USER", "builder".to_owned()),
+        ("CI_REGISTRY_PASSWORD", "correct horse battery staple".to_owned()),
+    ] {
+        local.arg("--variable").arg(format!("{name}={value}"));
+    }
+    let home = scratch();
+    let finished = run(local.current_dir(project.path()).env("PATH", path).env("HOME", home.path()));
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    let image = registry.image("team/app:1");
+    assert_eq!(registry.image("team/app:latest").digest, image.digest);
+    assert_eq!(image.layer(-1).listing(), "f 0644 0:0 greeting \"hello from gitlab\\n\"\n");
+    let used = fs::read_to_string(project.path().join(".gitlab-ci-local/artifacts/use/used"))
+        .or_else(|_| fs::read_to_string(project.path().join("used")))
+        .expect("the second job ran");
+    assert!(used.contains(&image.digest), "the digest did not reach the next job:\n{used}");
+}
+
+/// What a file of the runner's holds, by its rules: `name=value`, or `name<<MARK`, lines, `MARK`.
+fn file_command(path: &Path) -> BTreeMap<String, String> {
+    let content = fs::read_to_string(path).expect("the runner's file is there");
+    let mut values = BTreeMap::new();
+    let mut lines = content.lines();
+    while let Some(line) = lines.next() {
+        if let Some((name, mark)) = line.split_once("<<").filter(|(name, _)| !name.contains('=')) {
+            let value: Vec<_> = lines.by_ref().take_while(|line| *line != mark).collect();
+            values.insert(name.to_owned(), value.join("\n"));
+        } else if let Some((name, value)) = line.split_once('=') {
+            values.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    values
+}
+
+/// Runs the composite's steps as the runner does: inputs over defaults, expressions replaced,
+/// each `run` a script of its shell.
+fn run_action(
+    given: &[(&str, String)],
+    workspace: &Path,
+    files: &Path,
+    path: &str,
+) -> yadokari_e2e::Finished {
+    let action = read_yaml("github-action/action.yml");
+    let mut inputs = BTreeMap::new();
+    for (name, declared) in action["inputs"].as_object().expect("inputs") {
+        let given = given.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+        inputs.insert(name.clone(), given.unwrap_or_else(|| text(&declared["default"]).to_owned()));
+    }
+    let known = inputs.keys().map(String::as_str).collect::<Vec<_>>();
+    for (name, _) in given {
+        assert!(known.contains(name), "the action has no input {name}");
+    }
+    let expand = |word: &str| {
+        let mut result = word.to_owned();
+        for (name, value) in &inputs {
+            result = result.replace(&format!("${{{{ inputs.{name} }}}}"), value);
+        }
+        assert!(!result.contains("${{"), "an expression is left in {result}");
+        result
+    };
+    assert_eq!(action["runs"]["using"], "composite");
+    let steps = action["runs"]["steps"].as_array().expect("steps");
+    assert_eq!(steps.len(), 1);
+    let step = &steps[0];
+    assert_eq!(text(&step["shell"]), "bash");
+    let script = files.join("script.sh");
+    let body = text(&step["run"]);
+    assert!(!body.contains("${{"), "an expression in a script is an injection");
+    fs::write(&script, body).expect("written");
+    for name in ["output", "summary", "env"] {
+        fs::write(files.join(name), "").expect("written");
+    }
+    let mut command = Command::new("bash");
+    command.args(["--noprofile", "--norc", "-e", "-o", "pipefail"]).arg(&script).current_dir(workspace);
+    command.env_clear().env("PATH", path).env("HOME", files).env("CI", "true").env("GITHUB_ACTIONS", "true");
+    command.env("GITHUB_WORKSPACE", workspace).env("GITHUB_ACTION_PATH", "").env("RUNNER_TEMP", files);
+    command.env("GITHUB_OUTPUT", files.join("output")).env("GITHUB_STEP_SUMMARY", files.join("summary"));
+    command.env("GITHUB_ENV", files.join("env"));
+    for (name, value) in step["env"].as_object().expect("variables") {
+        command.env(name, expand(text(value)));
+    }
+    run(&mut command)
+}
+
+#[test]
+fn a_github_action_builds_and_sets_outputs() {
+    let registry = Registry::with_password();
+    let workspace = source(&registry);
+    let files = scratch();
+    let programs = program_directory();
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    let tags = format!("{}\n{}", registry.reference("team/app:1"), registry.reference("team/app:latest"));
+    let given = [
+        ("context", "app".to_owned()),
+        ("tags", tags),
+        ("push", "true".to_owned()),
+        ("target", "first".to_owned()),
+        ("build-args", "GREETING=hello from github".to_owned()),
+        ("username", "builder".to_owned()),
+        ("password", "correct horse battery staple".to_owned()),
+        ("insecure-registries", registry.host()),
+        ("extra-args", "--isolation=overlay".to_owned()),
+    ];
+    let finished = run_action(&given, workspace.path(), files.path(), &path);
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    let output = finished.output();
+    let shown = output.lines().find(|l| l.contains("battery staple") && !l.starts_with("::add-mask::"));
+    assert_eq!(shown, None, "the password is shown");
+    let image = registry.image("team/app:1");
+    assert_eq!(registry.image("team/app:latest").digest, image.digest);
+    assert_eq!(image.layer(-1).listing(), "f 0644 0:0 greeting \"hello from github\\n\"\n");
+    let outputs = file_command(&files.path().join("output"));
+    assert_eq!(outputs["digest"], image.digest);
+    assert_eq!(outputs["image"], registry.reference("team/app:1"));
+    assert_eq!(outputs["image-ref"], format!("{}@{}", registry.reference("team/app"), image.digest));
+    let summary = fs::read_to_string(files.path().join("summary")).expect("written");
+    for part in [image.digest.as_str(), "team/app:1", "RUN echo $GREETING"] {
+        assert!(summary.contains(part), "'{part}' is not in:\n{summary}");
+    }
+    let declared = read_yaml("github-action/action.yml");
+    for (name, output) in declared["outputs"].as_object().expect("outputs") {
+        assert!(outputs.contains_key(name), "the output {name} ({output}) is not set");
+    }
+
+    let failing = [
+        ("context", "app".to_owned()),
+        ("extra-args", "--isolation=overlay".to_owned()),
+        ("insecure-registries", registry.host()),
+        ("tags", registry.reference("team/app:2")),
+        ("username", "builder".to_owned()),
+        ("password", "correct horse battery staple".to_owned()),
+    ];
+    let finished = run_action(&failing, workspace.path(), files.path(), &path);
+    assert_eq!(finished.code, 1, "RUN false: {}", finished.output());
+    assert!(finished.output().contains("::error"), "no annotation: {}", finished.output());
+    assert!(file_command(&files.path().join("output")).is_empty());
+}
