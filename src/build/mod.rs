@@ -74,6 +74,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     images.resolve_sources(&plan)?;
     let format = image_format(config, &plan, &images)?;
     rights.wait()?;
+    session.settle_credentials()?;
 
     let workspace = Workspace::create(&config.rootfs.work_dir)?;
     let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
@@ -89,7 +90,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
         products::write(config, &fetcher, &image, &layers, events)?;
         if !pushed.is_empty() {
             uploads.file(&image.config_descriptor, workspace.write_blob("config.json", &image.config)?);
-            uploads.finish()?;
+            uploads.finish(cancel)?;
             uploads.manifests(&pushed, &image.manifest, &image.manifest_descriptor.media_type)?;
         }
         cleared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -172,6 +173,7 @@ fn carry_out(
 /// What speaks to registries during one build.
 struct Session<'a> {
     network: Arc<Network>,
+    keychain: Keychain,
     registry: Registry,
     config: &'a BuildConfig,
     /// Files with credentials, which steps must not see.
@@ -184,13 +186,22 @@ impl<'a> Session<'a> {
             Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
         let keychain = Keychain::new(&config.keychain, events.clone())?;
         let secrets = keychain.files();
+        let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
-        Ok(Session { network, registry, config, secrets })
+        Ok(Session { network, keychain: own, registry, config, secrets })
     }
 
     /// Where the image is pushed.
     fn destinations(&self) -> &'a [Reference] {
         if self.config.push { &self.config.destinations } else { &[] }
+    }
+
+    /// Asks for every credential that the push will need, and for none after that: later the
+    /// root may be an image's, and a credential helper of the same name its program.
+    fn settle_credentials(&self) -> Result<(), Error> {
+        self.keychain.prefetch(self.destinations())?;
+        self.keychain.seal();
+        Ok(())
     }
 
     /// Begins to find out whether the destinations may be written, before the first step.

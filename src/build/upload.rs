@@ -2,13 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::image::{Descriptor, MediaType, Reference};
 use crate::registry::{Blob as Content, BlobContent, Network, Registry, RegistryError, Task};
+use crate::run::Cancel;
 
 use super::Error;
 use super::blobs::{Blob, Layer};
 use super::images::ImageSource;
+
+/// How often a wait for uploads looks whether somebody asked for the end.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Sends blobs to every repository of the destinations.
 pub(super) struct Uploads {
@@ -77,10 +82,17 @@ impl Uploads {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 
-    /// Waits until every blob is where it should be.
-    pub(super) fn finish(&self) -> Result<(), Error> {
+    /// Waits until every blob is where it should be, or somebody asks for the end.
+    pub(super) fn finish(&self, cancel: &Cancel) -> Result<(), Error> {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for task in running {
+            while !task.is_finished() {
+                if let Some(signal) = cancel.signal() {
+                    // The network goes with the build and takes what is under way with it.
+                    return Err(Error::cancelled(signal));
+                }
+                std::thread::sleep(LOOK);
+            }
             match task.wait() {
                 Some(end) => end?,
                 None => return Err(Error::other("an upload was ended before it was done")),
