@@ -2,7 +2,7 @@
 
 use crate::dockerfile::{
     AddInstruction, ArgDeclaration, CopyArguments, CopyInstruction, CopySource as Written, Diagnostic,
-    ExpandError, Expander, Instruction, InstructionKind, KeyValue, RunInstruction, Word,
+    ExpandError, Expander, Instruction, InstructionKind, KeyValue, Word,
 };
 use crate::image::ImageConfig;
 
@@ -301,8 +301,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// The variables a command sees: those in force, and proxies that nothing declares.
-    fn run_environment(&self, run: &RunInstruction) -> Vec<(String, String)> {
-        let _ = run;
+    fn run_environment(&self) -> Vec<(String, String)> {
         let mut env = self.scope.all().to_vec();
         for (name, value) in self.arguments.proxies() {
             if self.scope.get(&name).is_none() {

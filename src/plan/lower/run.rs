@@ -22,7 +22,7 @@ impl Lowering<'_> {
         let created_by = format!("RUN {} # buildkit", words.join(" "));
         let step = RunStep {
             argv,
-            env: self.run_environment(run),
+            env: self.run_environment(),
             user: self.config.config.user.clone(),
             workdir: super::absolute("/", &self.config.config.working_dir),
             script,
