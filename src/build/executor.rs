@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::event::{Event, Events, StepId};
 use crate::image::Platform;
 use crate::layer::{Listing, Timestamp, View};
-use crate::plan::{Action, FromImage, Plan, PlannedStage, StageBase, Step};
+use crate::plan::{Action, CopyFrom, FromImage, Plan, PlannedStage, StageBase, Step};
 use crate::rootfs::{Placement, Rootfs};
 use crate::run::Cancel;
 
@@ -329,10 +329,8 @@ impl Executor<'_> {
     pub(super) fn users(&self, at: usize) -> usize {
         let starts = |s: &&PlannedStage| matches!(s.base, StageBase::Stage(p) if p == at);
         let built_on = self.plan.stages.iter().filter(starts).count();
-        let copied = self.plan.stages.iter().flat_map(|s| &s.steps).filter(|step| {
-            matches!(&step.action, Action::Copy(c) if matches!(c.from, crate::plan::CopyFrom::Stage(f) if f == at))
-        });
-        built_on + copied.count()
+        let sources = self.plan.stages.iter().flat_map(|s| &s.steps).flat_map(|step| step.action.sources());
+        built_on + sources.filter(|from| matches!(from, CopyFrom::Stage(f) if *f == at)).count()
     }
 
     /// The files of an image that is only copied from.

@@ -7,7 +7,7 @@ use crate::config::NamedContext;
 use crate::image::{
     Descriptor, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform, Reference,
 };
-use crate::plan::{Action, BaseImage, Bases, CopyFrom, FromImage, Plan, StageBase};
+use crate::plan::{BaseImage, Bases, CopyFrom, FromImage, Plan, StageBase};
 use crate::registry::{Direction, Network, Registry};
 
 use super::Error;
@@ -114,10 +114,10 @@ impl<'a> Images<'a> {
     pub(super) fn resolve_sources(&mut self, plan: &Plan) -> Result<(), Error> {
         for stage in &plan.stages {
             for step in &stage.steps {
-                if let Action::Copy(copy) = &step.action
-                    && let CopyFrom::Image(image) = &copy.from
-                {
-                    self.resolve(image, &stage.platform).map_err(|e| e.at(&step.place))?;
+                for from in step.action.sources() {
+                    if let CopyFrom::Image(image) = from {
+                        self.resolve(image, &stage.platform).map_err(|e| e.at(&step.place))?;
+                    }
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod assemble;
 mod blobs;
 mod copy;
+mod demands;
 mod error;
 mod executor;
 mod idle;
@@ -30,7 +31,7 @@ use crate::event::Events;
 use crate::image::{Platform, Reference};
 use crate::keychain::Keychain;
 use crate::layer::Timestamp;
-use crate::plan::{self, Action, Arguments, CopyFrom, Inputs, Plan, PlanError};
+use crate::plan::{self, Arguments, CopyFrom, Inputs, Plan, PlanError};
 use crate::registry::{Network, Registry, Task};
 use crate::rootfs;
 use crate::run::Cancel;
@@ -127,6 +128,7 @@ fn carry_out(
     fetcher: &Fetcher,
     uploads: &Uploads,
 ) -> Result<Made, Error> {
+    demands::check(job.plan)?;
     let placement = if job.plan.stages.iter().any(|s| s.on_disk) {
         let mut rootfs = job.config.rootfs.clone();
         rootfs.work_dir = workspace.path().to_owned();
@@ -218,16 +220,17 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Opens the directories that `COPY --from` names: later they may have been set aside.
+/// Opens the directories that `COPY --from` and mounts name: later they may have been set aside.
 fn named_directories(plan: &Plan) -> Result<BTreeMap<PathBuf, Context>, Error> {
     let mut directories = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|s| &s.steps) {
-        if let Action::Copy(copy) = &step.action
-            && let CopyFrom::Directory(_, path) = &copy.from
-            && !directories.contains_key(path)
-        {
-            let context = Context::named(path).map_err(|e| Error::from_display(e).at(&step.place))?;
-            directories.insert(path.clone(), context);
+        for from in step.action.sources() {
+            if let CopyFrom::Directory(_, path) = from
+                && !directories.contains_key(path)
+            {
+                let context = Context::named(path).map_err(|e| Error::from_display(e).at(&step.place))?;
+                directories.insert(path.clone(), context);
+            }
         }
     }
     Ok(directories)

@@ -1,4 +1,4 @@
-//! Where the files of a `COPY` are: the context, another stage, an image, a named directory.
+//! Where the files of a `COPY` or a mount are: the context, another stage, an image, a named directory.
 
 use std::sync::PoisonError;
 
@@ -29,17 +29,28 @@ pub(super) fn copy(
     if step.sources.iter().all(|s| matches!(s, CopySource::Inline { .. })) {
         return entries(None);
     }
-    match &step.from {
+    with_tree(executor, at, &step.from, entries)
+}
+
+/// Calls `use_it` with the files a copy or a mount of stage `at` names; with nothing where it names
+/// the context and there is none.
+pub(super) fn with_tree<T>(
+    executor: &Executor<'_>,
+    at: usize,
+    from: &CopyFrom,
+    use_it: impl FnOnce(Option<SourceTree<'_>>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    match from {
         CopyFrom::Context => {
             let moved = executor.context.map(|c| relocated(executor, c)).transpose()?.flatten();
             let context = moved.as_ref().or(executor.context);
-            entries(context.map(|c| tree(c, "the build context".to_owned())))
+            use_it(context.map(|c| tree(c, "the build context".to_owned())))
         }
         CopyFrom::Directory(name, path) => {
             let opened = executor.directories.get(path);
             let moved = opened.map(|c| relocated(executor, c)).transpose()?.flatten();
             let context = moved.as_ref().or(opened);
-            entries(context.map(|c| tree(c, format!("the build context '{name}'"))))
+            use_it(context.map(|c| tree(c, format!("the build context '{name}'"))))
         }
         CopyFrom::Stage(from) => {
             let done = executor.wait_for(*from)?;
@@ -52,7 +63,7 @@ pub(super) fn copy(
                     help: Some("name directories in place of / in commands that go through all files (chown -R, find)".to_owned()),
                 });
             }
-            entries(Some(SourceTree {
+            use_it(Some(SourceTree {
                 view: files.view(),
                 ignore: None,
                 ignore_file: None,
@@ -63,7 +74,7 @@ pub(super) fn copy(
         CopyFrom::Image(image) => {
             let files = executor.image_files(image, &executor.plan.stages[at].platform)?;
             let name = image.to_string();
-            entries(Some(SourceTree {
+            use_it(Some(SourceTree {
                 view: &*files,
                 ignore: None,
                 ignore_file: None,

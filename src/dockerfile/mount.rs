@@ -97,6 +97,8 @@ pub struct Mount {
     pub target: String,
     /// `ro`, `rw`, or what the type has by default: caches and tmpfs can be written.
     pub read_only: bool,
+    /// Whether `ro` or `rw` was written.
+    pub access_given: bool,
     /// `size=` of a tmpfs in bytes, 0 if not given.
     pub size: i64,
     /// `id=`
@@ -131,6 +133,16 @@ pub(super) fn check(text: &str) -> Result<(), MountError> {
 }
 
 impl Mount {
+    /// What the value of a `--mount` names with `from`, which never has variables; none if it does not.
+    pub fn from_of(text: &str) -> Option<String> {
+        let fields = fields(text).unwrap_or_default();
+        let mut from = fields.into_iter().filter_map(|field| {
+            let (key, value) = field.split_once('=')?;
+            key.eq_ignore_ascii_case("from").then(|| value.to_owned())
+        });
+        from.next_back().filter(|from| !from.is_empty())
+    }
+
     /// Reads the value of a `--mount`, expanding each option's value.
     ///
     /// # Errors
@@ -167,6 +179,7 @@ impl Mount {
         }
         let writable = matches!(mount.kind, MountType::Cache | MountType::Tmpfs);
         mount.read_only = read_only.unwrap_or(!writable);
+        mount.access_given = read_only.is_some();
         mount.check_combination()?;
         Ok(mount)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::NamedContext;
 use crate::dockerfile::{
-    Diagnostic, Dockerfile, Expander, InstructionKind, Source, Stage, parse_trigger, suggest,
+    Diagnostic, Dockerfile, Expander, InstructionKind, Mount, Source, Stage, parse_trigger, suggest,
 };
 use crate::image::{ImageConfig, Platform, Reference};
 
@@ -166,10 +166,7 @@ impl<'a, B: Bases> Planner<'a, B> {
             }
             let stage = &self.stages()[number];
             let base = self.expander.word(&stage.base.text, &|n| find(&self.globals, n)).unwrap_or_default();
-            let froms = stage.instructions.iter().filter_map(|i| match &i.kind {
-                InstructionKind::Copy(copy) => copy.from.as_ref().map(|w| w.text.clone()),
-                _ => None,
-            });
+            let froms = stage.instructions.iter().flat_map(|i| froms(&i.kind));
             if let Some(base) = self.stage_named(&base, number) {
                 marked[base] = true;
             }
@@ -218,11 +215,10 @@ impl<'a, B: Bases> Planner<'a, B> {
         let mut instructions = self.triggers(stage, &triggers)?;
         instructions.extend(stage.instructions.iter().cloned());
         for instruction in &instructions {
-            if let InstructionKind::Copy(copy) = &instruction.kind
-                && let Some(from) = &copy.from
-                && let Some(other) = self.stage_from(&from.text, number)
-            {
-                self.stage(other)?;
+            for from in froms(&instruction.kind) {
+                if let Some(other) = self.stage_from(&from, number) {
+                    self.stage(other)?;
+                }
             }
             lowering.instruction(instruction, &mut |from| self.copy_from(from, number));
         }
@@ -358,15 +354,24 @@ impl<'a, B: Bases> Planner<'a, B> {
                 copied_from[*parent] |= stage.copied_from;
             }
             for step in &mut stage.steps {
-                if let Action::Copy(copy) = &mut step.action
-                    && let CopyFrom::Stage(from) = &mut copy.from
-                {
-                    *from = position(*from);
-                    copied_from[*from] = true;
+                for source in step.action.sources_mut() {
+                    if let CopyFrom::Stage(from) = source {
+                        *from = position(*from);
+                        copied_from[*from] = true;
+                    }
                 }
             }
         }
         Plan { target: position(target), stages }
+    }
+}
+
+/// What an instruction names with `from`, in flags and in mounts.
+fn froms(kind: &InstructionKind) -> Vec<String> {
+    match kind {
+        InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.text.clone()).collect(),
+        InstructionKind::Run(run) => run.mounts.iter().filter_map(|m| Mount::from_of(&m.text)).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::scope::Scope;
 use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
 use super::{history, metadata};
 
+mod mounts;
 mod run;
 
 /// A stage while its instructions are read.
@@ -51,7 +52,7 @@ impl<'a> Lowering<'a> {
     /// Reads one instruction; what is wrong with it goes to `errors`.
     pub(super) fn instruction(&mut self, instruction: &Instruction, from: &mut ResolveFrom<'_>) {
         let lowered = match &instruction.kind {
-            InstructionKind::Run(run) => self.run(instruction, run),
+            InstructionKind::Run(run) => self.run(instruction, run, from),
             InstructionKind::Copy(copy) => self.copy(instruction, copy, from),
             InstructionKind::Add(add) => self.add(instruction, add),
             InstructionKind::Workdir(path) => self.workdir(instruction, path),

@@ -9,6 +9,7 @@ mod graph;
 mod history;
 mod lower;
 mod metadata;
+mod mount;
 mod scope;
 mod step;
 
@@ -17,6 +18,7 @@ mod tests;
 
 pub use arguments::{Arguments, PROXY_ARGUMENTS};
 pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
+pub use mount::{Access, CacheMount, FileOwner, RunMount, RunMountKind, RunNetwork, RunSecurity, Sharing};
 pub use step::{
     Action, CopyFrom, CopySource, CopyStep, FromImage, Ownership, Place, Plan, PlannedStage, RunStep, Script,
     StageBase, Step, WorkdirStep,

@@ -4,6 +4,8 @@ use crate::config::NamedContext;
 use crate::dockerfile::{Diagnostic, Source, Span};
 use crate::image::{ImageConfig, Platform, Reference};
 
+use super::mount::{RunMount, RunMountKind, RunNetwork, RunSecurity};
+
 /// What a build will do.
 #[derive(Debug)]
 pub struct Plan {
@@ -116,6 +118,24 @@ pub enum Action {
 }
 
 impl Action {
+    /// Where files come from that the step reads; a stage is counted once for each.
+    pub fn sources(&self) -> Vec<&CopyFrom> {
+        match self {
+            Action::Copy(copy) => vec![&copy.from],
+            Action::Run(run) => run.sources().collect(),
+            Action::Metadata | Action::Workdir(_) => Vec::new(),
+        }
+    }
+
+    /// As [`Action::sources`].
+    pub(super) fn sources_mut(&mut self) -> Vec<&mut CopyFrom> {
+        match self {
+            Action::Copy(copy) => vec![&mut copy.from],
+            Action::Run(run) => run.sources_mut().collect(),
+            Action::Metadata | Action::Workdir(_) => Vec::new(),
+        }
+    }
+
     /// Whether the step has a layer.
     pub fn has_layer(&self) -> bool {
         !matches!(self, Action::Metadata)
@@ -123,7 +143,7 @@ impl Action {
 }
 
 /// A command to run.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunStep {
     /// Program and arguments, shell included.
     pub argv: Vec<String>,
@@ -135,6 +155,32 @@ pub struct RunStep {
     pub workdir: String,
     /// A heredoc that starts with `#!`: a file to be run, whose path is `argv`'s last word.
     pub script: Option<Script>,
+    /// `--mount`s, in the order written.
+    pub mounts: Vec<RunMount>,
+    /// `--network`
+    pub network: RunNetwork,
+    /// `--security`
+    pub security: RunSecurity,
+}
+
+impl RunStep {
+    /// Where files come from that its mounts show or start with.
+    pub fn sources(&self) -> impl Iterator<Item = &CopyFrom> {
+        self.mounts.iter().filter_map(|mount| match &mount.kind {
+            RunMountKind::Bind { from, .. } => Some(from),
+            RunMountKind::Cache(cache) => cache.seed.as_ref().map(|(from, _)| from),
+            _ => None,
+        })
+    }
+
+    /// As [`RunStep::sources`].
+    pub fn sources_mut(&mut self) -> impl Iterator<Item = &mut CopyFrom> {
+        self.mounts.iter_mut().filter_map(|mount| match &mut mount.kind {
+            RunMountKind::Bind { from, .. } => Some(from),
+            RunMountKind::Cache(cache) => cache.seed.as_mut().map(|(from, _)| from),
+            _ => None,
+        })
+    }
 }
 
 /// An executable file that a step finds at `/dev/pipes/<name>`.
@@ -185,8 +231,8 @@ pub enum CopySource {
     },
 }
 
-/// Where a copy's sources are.
-#[derive(Debug, Clone)]
+/// Where the sources of a copy or a mount are.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopyFrom {
     /// The build context.
     Context,

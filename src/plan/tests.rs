@@ -219,9 +219,7 @@ fn run_heredocs() {
 #[test]
 fn what_cannot_be_done_names_the_way_out() {
     for (text, message, help) in [
-        ("FROM scratch\nRUN --mount=type=cache,target=/x y\n", "RUN --mount", "stage of its own"),
-        ("FROM scratch\nRUN --network=none y\n", "--network=none", "leave it out"),
-        ("FROM scratch\nRUN --security=insecure y\n", "--security=insecure", "privileged builder"),
+        ("FROM scratch\nRUN --device=x y\n", "--device is not", "where the device is"),
         ("FROM scratch\nADD https://example.com/x /x\n", "ADD cannot fetch", "RUN"),
         ("FROM $NOTHING\n", "empty after expansion", "--build-arg"),
         ("FROM scratch\nCOPY --from=3 a b\n", "there is no stage 3", ""),
@@ -232,4 +230,105 @@ fn what_cannot_be_done_names_the_way_out() {
     }
     let errors = Given { target: Some("finl"), ..given("FROM scratch AS final\n") }.try_plan().unwrap_err();
     assert!(errors[0].contains("did you mean 'final'?"), "{errors:?}");
+}
+
+fn mounts(instructions: &str) -> Vec<RunMount> {
+    let plan = given(&format!("FROM scratch AS a\nRUN true\nFROM scratch\n{instructions}\n")).plan();
+    plan.stages[plan.target]
+        .steps
+        .iter()
+        .find_map(|s| match &s.action {
+            Action::Run(run) => Some(run.mounts.clone()),
+            _ => None,
+        })
+        .expect("a RUN")
+}
+
+#[test]
+fn mounts_have_buildkits_defaults() {
+    let owner = |mode| FileOwner { mode, uid: 0, gid: 0 };
+    let found = mounts(
+        "WORKDIR /w\nARG V=v\n\
+         RUN --mount=target=b,source=../s/$V --mount=type=cache,target=x/../c \
+         --mount=type=cache,target=/d,id=i,sharing=locked,uid=7,ro --mount=type=tmpfs,dst=/t,size=1k \
+         --mount=type=secret,id=a/b --mount=type=secret,target=/x/y,required --mount=type=secret,id=z,env=Z \
+         --mount=type=ssh --mount=type=ssh,id=other,mode=0666 --mount=type=bind,from=a,rw,target=. true",
+    );
+    let cache = |id: &str| CacheMount {
+        id: id.to_owned(),
+        sharing: Sharing::Shared,
+        seed: None,
+        owner: None,
+        access: Access::Writable,
+    };
+    let locked = CacheMount {
+        sharing: Sharing::Locked,
+        owner: Some(FileOwner { uid: 7, ..owner(0o755) }),
+        access: Access::WrittenReadOnly,
+        ..cache("/i")
+    };
+    let secret = |id: &str, env: Option<&str>, required| RunMountKind::Secret {
+        id: id.to_owned(),
+        env: env.map(str::to_owned),
+        required,
+        owner: owner(0o400),
+    };
+    let ssh = |id: &str, mode| RunMountKind::Ssh { id: id.to_owned(), required: false, owner: owner(mode) };
+    let bind = |from, source: &str, access| RunMountKind::Bind { from, source: source.to_owned(), access };
+    let expected = [
+        (Some("/w/b"), bind(CopyFrom::Context, "/s/v", Access::ReadOnly)),
+        (Some("/w/c"), RunMountKind::Cache(cache("/c"))),
+        (Some("/d"), RunMountKind::Cache(locked)),
+        (Some("/t"), RunMountKind::Tmpfs { size: Some(1024), access: Access::Writable }),
+        (Some("/run/secrets/b"), secret("a/b", None, false)),
+        (Some("/x/y"), secret("y", None, true)),
+        (None, secret("z", Some("Z"), false)),
+        (Some("/run/buildkit/ssh_agent.0"), ssh("default", 0o600)),
+        (Some("/run/buildkit/ssh_agent.1"), ssh("other", 0o666)),
+        (Some("/w"), bind(CopyFrom::Stage(0), "/", Access::Writable)),
+    ];
+    let expected: Vec<RunMount> = expected
+        .into_iter()
+        .map(|(target, kind)| RunMount { target: target.map(str::to_owned), kind })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn mounts_need_the_stages_they_name() {
+    let plan = given(
+        "FROM scratch AS a\nCOPY x /\nFROM scratch AS unused\nRUN x\nFROM scratch AS s\nCOPY y /\n\
+         FROM scratch\nRUN --mount=from=a,target=/a --mount=type=cache,from=s,target=/s x",
+    )
+    .plan();
+    assert_eq!(plan.stages.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "s", "stage-3"]);
+    assert_eq!(plan.stages.iter().map(|s| s.copied_from).collect::<Vec<_>>(), [true, true, false]);
+    let Action::Run(run) = &plan.stages[2].steps[0].action else { panic!("no RUN") };
+    assert_eq!(run.sources().collect::<Vec<_>>(), [&CopyFrom::Stage(0), &CopyFrom::Stage(1)]);
+}
+
+#[test]
+fn mounts_that_cannot_be_are_errors() {
+    for (mount, said) in [
+        ("target=/", "the root"),
+        ("target=..", "the root"),
+        ("type=ssh,source=x", "ssh mount has no option `source`"),
+        ("from=5,target=/x", "no stage 5"),
+        ("type=cahce,target=/x", "did you mean"),
+        ("type=cache,target=/x,from=$X", "cannot have variables"),
+    ] {
+        let errors = given(&format!("FROM scratch\nRUN --mount={mount} x")).try_plan().unwrap_err();
+        assert!(errors[0].contains(said), "{mount}: {errors:?}");
+    }
+}
+
+#[test]
+fn mounts_and_network_are_in_no_history() {
+    let text = "RUN --mount=type=secret,id=a,env=A --mount=type=ssh --network=none --security=insecure x";
+    assert_eq!(texts(text), ["RUN /bin/sh -c x # buildkit"]);
+    let plan = given(&format!("FROM scratch\n{text}")).plan();
+    let Action::Run(run) = &plan.stages[0].steps[0].action else { panic!("no RUN") };
+    assert_eq!((run.network, run.security), (RunNetwork::None, RunSecurity::Insecure));
+    let socket = run.env.iter().find(|(name, _)| name == "SSH_AUTH_SOCK");
+    assert_eq!(socket.map(|(_, value)| value.as_str()), Some("/run/buildkit/ssh_agent.0"));
 }

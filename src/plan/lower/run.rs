@@ -1,10 +1,11 @@
 //! `RUN`: shell, exec form, heredocs.
 
-use crate::dockerfile::{Diagnostic, Instruction, RunForm, RunInstruction};
+use crate::dockerfile::{Diagnostic, Instruction, RunForm, RunInstruction, Word};
 
 use super::super::metadata;
+use super::super::mount::{RunMountKind, RunNetwork, RunSecurity};
 use super::super::step::{Action, RunStep, Script};
-use super::Lowering;
+use super::{Lowering, ResolveFrom};
 
 /// Directory of the files that heredocs starting with `#!` become (BuildKit, `convert.go`).
 const SCRIPTS: &str = "/dev/pipes/";
@@ -14,18 +15,31 @@ impl Lowering<'_> {
         &mut self,
         at: &Instruction,
         run: &RunInstruction,
+        resolve: &mut ResolveFrom<'_>,
     ) -> Result<(Action, String), Box<Diagnostic>> {
         refuse_options(at, run)?;
+        let mounts = self.mounts(at, run, resolve)?;
+        let (network, security) = rights(run);
         let (argv, script) = self.command(at, run);
         let mut words = self.scope.history_prefix();
         words.extend(argv.iter().cloned());
         let created_by = format!("RUN {} # buildkit", words.join(" "));
+        let mut env = self.run_environment();
+        let socket = mounts.iter().find(|m| matches!(m.kind, RunMountKind::Ssh { .. }));
+        if let Some(target) = socket.and_then(|mount| mount.target.clone())
+            && self.scope.get("SSH_AUTH_SOCK").is_none()
+        {
+            env.push(("SSH_AUTH_SOCK".to_owned(), target));
+        }
         let step = RunStep {
             argv,
-            env: self.run_environment(),
+            env,
             user: self.config.config.user.clone(),
             workdir: super::absolute("/", &self.config.config.working_dir),
             script,
+            mounts,
+            network,
+            security,
         };
         Ok((Action::Run(step), created_by))
     }
@@ -43,36 +57,26 @@ impl Lowering<'_> {
     }
 }
 
-/// Options whose effect would be missing from the image or weaken isolation are errors.
-fn refuse_options(at: &Instruction, run: &RunInstruction) -> Result<(), Box<Diagnostic>> {
-    let refuse = |span, message: &str, help: &str| {
-        Err(Box::new(Diagnostic::new(&at.source, span, message).with_help(help)))
+/// What the step asks for besides files.
+fn rights(run: &RunInstruction) -> (RunNetwork, RunSecurity) {
+    let is = |word: &Option<Word>, text: &str| word.as_ref().is_some_and(|word| word.text == text);
+    let network = match () {
+        () if is(&run.network, "none") => RunNetwork::None,
+        () if is(&run.network, "host") => RunNetwork::Host,
+        () => RunNetwork::Default,
     };
-    if let Some(mount) = run.mounts.first() {
-        let help =
-            "COPY what the step needs and remove it in the same stage, or do the step in a stage of its own";
-        return refuse(mount.span, "RUN --mount is not supported yet", help);
+    let insecure = is(&run.security, "insecure");
+    (network, if insecure { RunSecurity::Insecure } else { RunSecurity::Sandbox })
+}
+
+/// Options whose effect would be missing from the image are errors.
+fn refuse_options(at: &Instruction, run: &RunInstruction) -> Result<(), Box<Diagnostic>> {
+    match run.devices.first() {
+        None => Ok(()),
+        Some(device) => {
+            let message = "RUN --device is not supported yet";
+            let help = "run the step where the device is";
+            Err(Box::new(Diagnostic::new(&at.source, device.span, message).with_help(help)))
+        }
     }
-    if let Some(network) = &run.network
-        && network.text == "none"
-    {
-        return refuse(
-            network.span,
-            "RUN --network=none is not supported yet",
-            "leave it out: the step then has the network",
-        );
-    }
-    if let Some(security) = &run.security
-        && security.text == "insecure"
-    {
-        return refuse(
-            security.span,
-            "RUN --security=insecure is never granted here",
-            "leave it out, or build this image with a privileged builder",
-        );
-    }
-    if let Some(device) = run.devices.first() {
-        return refuse(device.span, "RUN --device is not supported yet", "run the step where the device is");
-    }
-    Ok(())
 }
