@@ -147,6 +147,8 @@ pub enum Isolation {
     Auto,
     /// An overlay in a mount namespace.
     Overlay,
+    /// A plain tree in a mount namespace.
+    Chroot,
     /// The container's own root.
     Inplace,
 }

@@ -43,6 +43,7 @@ pub(crate) fn report(flags: &Rootfs, env: &Env) -> String {
 fn name(kind: PlacementKind) -> &'static str {
     match kind {
         PlacementKind::Overlay => "overlay",
+        PlacementKind::Chroot => "chroot",
         PlacementKind::Inplace => "in place",
     }
 }

@@ -137,7 +137,7 @@ fn never_in_place_on_a_shared_host(job: &mut Job, env: &Env) -> Result<(), Usage
             job.config.rootfs.force = false;
             Ok(())
         }
-        Isolation::Overlay => Ok(()),
+        Isolation::Overlay | Isolation::Chroot => Ok(()),
     }
 }
 

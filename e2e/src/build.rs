@@ -19,9 +19,13 @@ use crate::registry::Registry;
 pub enum Place {
     /// On this machine as root: overlays in a mount namespace.
     Overlay,
+    /// On this machine as root: plain trees in a mount namespace.
+    Chroot,
     /// As root in a container whose seccomp profile allows namespaces: overlays in a user and
     /// mount namespace.
     UserNamespace,
+    /// The same without a volume to work on: plain trees in a user and mount namespace.
+    NoVolume,
     /// As root in a container with Docker's default profile: the container's own root.
     InPlace,
     /// As root in a container that may mount: overlays, as on a machine.
@@ -30,11 +34,18 @@ pub enum Place {
 
 impl Place {
     /// The places where every build must give the same, the quickest first.
-    pub const ALL: [Place; 3] = [Place::Overlay, Place::UserNamespace, Place::InPlace];
+    pub const ALL: [Place; 5] =
+        [Place::Overlay, Place::Chroot, Place::UserNamespace, Place::NoVolume, Place::InPlace];
+
+    /// Whether it is this machine, and no container.
+    fn is_machine(self) -> bool {
+        matches!(self, Place::Overlay | Place::Chroot)
+    }
 
     fn isolation(self) -> &'static str {
         match self {
             Place::Overlay | Place::UserNamespace | Place::MayMount => "--isolation=overlay",
+            Place::Chroot | Place::NoVolume => "--isolation=chroot",
             Place::InPlace => "--isolation=inplace",
         }
     }
@@ -167,13 +178,11 @@ impl Build {
     /// Runs the build to its end.
     pub fn run(&self, place: Place) -> Built {
         // Root's choice may be to build in place, and the place would be this machine.
-        assert!(self.isolation || place != Place::Overlay, "on the machine the isolation must be given");
-        let finished = match place {
-            Place::Overlay => run(&mut self.host_command()),
-            Place::UserNamespace | Place::InPlace | Place::MayMount => {
-                let arguments = self.arguments(place);
-                self.container_for(place).run(&arguments)
-            }
+        assert!(self.isolation || !place.is_machine(), "on the machine the isolation must be given");
+        let finished = if place.is_machine() {
+            run(&mut self.host_command_for(place))
+        } else {
+            self.container_for(place).run(&self.arguments(place))
         };
         Built { finished, out: self.out(), place, directory: Arc::clone(&self.directory) }
     }
@@ -194,9 +203,13 @@ impl Build {
 
     /// The program and its arguments, to be run on this machine as root.
     pub fn host_command(&self) -> Command {
+        self.host_command_for(Place::Overlay)
+    }
+
+    fn host_command_for(&self, place: Place) -> Command {
         let mut command = Command::new(program());
         command
-            .args(self.arguments(Place::Overlay))
+            .args(self.arguments(place))
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", self.directory.path().join("home"))
@@ -213,15 +226,19 @@ impl Build {
             .volume(&self.context(), "/workspace")
             .volume(&self.out(), "/out")
             .volume(&self.directory.path().join("home"), "/yadokari/home")
-            .env("HOME", "/yadokari/home")
-            .option("--volume=/yadokari/work");
+            .env("HOME", "/yadokari/home");
+        if place != Place::NoVolume {
+            container = container.option("--volume=/yadokari/work");
+        }
         match place {
-            Place::UserNamespace => container = container.option("--security-opt=seccomp=unconfined"),
+            Place::UserNamespace | Place::NoVolume => {
+                container = container.option("--security-opt=seccomp=unconfined")
+            }
             Place::MayMount => {
                 let profile = "--security-opt=seccomp=unconfined";
                 container = container.option("--cap-add=SYS_ADMIN").option(profile);
             }
-            Place::InPlace | Place::Overlay => {}
+            Place::InPlace | Place::Overlay | Place::Chroot => {}
         }
         for (name, layout) in self.used_bases() {
             container = container.read_only_volume(layout, &format!("/bases/{name}"));
@@ -234,9 +251,9 @@ impl Build {
 
     /// The program's arguments, `build` first, as given in `place`.
     pub fn arguments(&self, place: Place) -> Vec<String> {
-        let (context, out) = match place {
-            Place::Overlay => (self.context(), self.out()),
-            Place::UserNamespace | Place::InPlace | Place::MayMount => ("/workspace".into(), "/out".into()),
+        let (context, out) = match place.is_machine() {
+            true => (self.context(), self.out()),
+            false => ("/workspace".into(), "/out".into()),
         };
         let (context, out) = (context.display().to_string(), out.display().to_string());
         let mut arguments = vec![
@@ -249,14 +266,14 @@ impl Build {
         if self.isolation {
             arguments.push(place.isolation().to_owned());
         }
-        if place == Place::Overlay {
+        if place.is_machine() {
             let work = self.directory.path().join("work");
             arguments.push(format!("--work-dir={}", work.display()));
         }
         for (name, layout) in self.used_bases() {
-            let path = match place {
-                Place::Overlay => layout.display().to_string(),
-                Place::UserNamespace | Place::InPlace | Place::MayMount => format!("/bases/{name}"),
+            let path = match place.is_machine() {
+                true => layout.display().to_string(),
+                false => format!("/bases/{name}"),
             };
             arguments.push(format!("--build-context={name}=oci-layout://{path}"));
         }

@@ -37,6 +37,7 @@ pub use tree::{Node, Tree};
 macro_rules! everywhere {
     ($($name:ident),+ $(,)?) => {
         $crate::everywhere!(@ overlay, Overlay: $($name),+);
+        $crate::everywhere!(@ chroot, Chroot: $($name),+);
         $crate::everywhere!(@ user_namespace, UserNamespace: $($name),+);
         $crate::everywhere!(@ in_place, InPlace: $($name),+);
     };

@@ -107,7 +107,7 @@ fn doctor_names_every_placement_and_what_it_lacks() {
     let finished = run(Command::new(program()).arg("doctor"));
     assert_eq!(finished.code, 0, "{}", finished.output());
     let text = finished.output();
-    for placement in ["overlay", "in place"] {
+    for placement in ["overlay", "chroot", "in place"] {
         assert!(text.contains(placement), "'{placement}' is not in:\n{text}");
     }
 }

@@ -1,6 +1,7 @@
 //! The program against real registries, containers and tools; one file a subject.
 
 mod bases;
+mod build_chroot;
 mod build_inplace;
 mod build_overlay;
 mod copy_semantics;

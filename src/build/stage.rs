@@ -99,7 +99,7 @@ impl StageState {
         }
         let forked = match &*files {
             // Where nothing is executed too: what a command changed may be in no layer.
-            Some(Files::Disk(tree)) => tree.fork(at).map(Files::Disk),
+            Some(Files::Disk(tree)) => tree.fork().transpose()?.map(Files::Disk),
             Some(Files::Listed(listing)) if !wants_disk => Some(Files::Listed(listing.clone())),
             _ => None,
         };

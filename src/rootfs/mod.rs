@@ -1,15 +1,20 @@
 //! A writable root filesystem for the steps of a stage, and what changed in it.
 //!
-//! Two *placements* provide one: `overlay` (a mount namespace per step) and `inplace` (the
-//! container's own root). What counts as a change is the same in both.
+//! Three *placements* provide one: `overlay` (an overlay in a mount namespace per step), `chroot` (a
+//! plain tree in one) and `inplace` (the container's own root). What counts as a change is the same in
+//! all.
 
 pub mod change;
+pub mod chroot;
+mod dress;
 mod index;
 pub mod inplace;
 pub mod overlay;
 mod placing;
 mod probe;
 mod removal;
+mod session;
+mod stubs;
 
 pub use probe::{Probe, open_placement, probe};
 
@@ -49,6 +54,8 @@ pub enum RootfsError {
 pub enum PlacementKind {
     /// An overlay in a mount namespace.
     Overlay,
+    /// A plain tree in a mount namespace.
+    Chroot,
     /// The container's own root.
     Inplace,
 }
@@ -108,34 +115,46 @@ pub trait Placement: Send + Sync {
 /// Where a process finds its root.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Root {
-    /// An overlay to be mounted in a namespace of the process's own.
-    Overlay(OverlayMount),
+    /// A tree to be mounted in a namespace of the process's own.
+    Mounted(Mounted),
     /// The root it has.
     Live,
 }
 
-/// An overlay still to be mounted.
+/// A root still to be mounted.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
-pub struct OverlayMount {
+pub struct Mounted {
     /// Directory that the other paths are relative to: mount options hold a page at most.
     pub directory: PathBuf,
-    /// Lower directories, topmost first.
-    pub lower: Vec<PathBuf>,
-    /// The upper directory.
-    pub upper: PathBuf,
-    /// The work directory.
-    pub work: PathBuf,
-    /// An empty directory to mount on.
+    /// What is mounted.
+    pub tree: MountedTree,
+    /// The directory to mount on.
     pub mount_point: PathBuf,
-    /// Mount in a new user namespace, with `userxattr`.
+    /// Mount in a new user namespace.
     pub user_namespace: bool,
-    /// Whether `index=on` works here.
-    pub index: bool,
     /// Run in a new PID namespace: a fresh `/proc` can be mounted here.
     pub pid_namespace: bool,
     /// Files of ours that a command sees, read-only: from, relative to `directory`, and where,
     /// relative to the root and with its parents' links followed. They are there to mount on.
     pub files: Vec<(PathBuf, PathBuf)>,
+}
+
+/// The files of a root still to be mounted.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum MountedTree {
+    /// An overlay, with `userxattr` in a user namespace.
+    Overlay {
+        /// Lower directories, topmost first.
+        lower: Vec<PathBuf>,
+        /// The upper directory.
+        upper: PathBuf,
+        /// The work directory.
+        work: PathBuf,
+        /// Whether `index=on` works here.
+        index: bool,
+    },
+    /// The directory that is mounted on, itself.
+    Plain,
 }
 
 /// The tree of one stage.
@@ -185,6 +204,28 @@ pub trait Rootfs: Send + Sync {
     /// by path, as computed while packing.
     fn packed(&mut self, hashes: &[(Vec<u8>, u128)]);
 
-    /// A new tree that starts as this one is now, where that costs nothing.
-    fn fork(&self, stage: usize) -> Option<Box<dyn Rootfs>>;
+    /// A new tree that starts as this one is now, where that costs less than unpacking its layers.
+    ///
+    /// # Errors
+    /// The tree cannot be copied.
+    fn fork(&self) -> Option<Result<Box<dyn Rootfs>, RootfsError>>;
+}
+
+/// Names what was tried when a file operation failed.
+fn failed<E: Into<std::io::Error>>(
+    action: &'static str,
+    path: impl Into<PathBuf>,
+) -> impl FnOnce(E) -> RootfsError {
+    let path = path.into();
+    move |source| RootfsError::Io { action, path, source: source.into() }
+}
+
+/// A path from the root as people write it.
+fn shown(path: &[u8]) -> PathBuf {
+    Path::new("/").join(as_path(path))
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    use std::os::unix::ffi::OsStrExt;
+    Path::new(std::ffi::OsStr::from_bytes(path))
 }

@@ -153,7 +153,7 @@ impl AsFd for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rootfs::OverlayMount;
+    use crate::rootfs::{Mounted, MountedTree};
 
     #[test]
     fn a_spec_arrives_as_it_was_sent() -> io::Result<()> {
@@ -168,27 +168,27 @@ mod tests {
             groups: vec![1, 2],
             script: Some(Script { name: "E".into(), content: "#!/bin/sh\n".into() }),
         };
-        let mount = OverlayMount {
+        let lower = vec!["b".into(), "a".into()];
+        let mount = Mounted {
             directory: "/w".into(),
-            lower: vec!["b".into(), "a".into()],
-            upper: "u".into(),
-            work: "k".into(),
+            tree: MountedTree::Overlay { lower, upper: "u".into(), work: "k".into(), index: false },
             mount_point: "m".into(),
             user_namespace: true,
-            index: false,
             pid_namespace: true,
             files: vec![("hosts".into(), "etc/hosts".into())],
         };
-        let spec = Spec { root: Root::Overlay(mount), task: Task::Run(command.clone()) };
+        let spec = Spec { root: Root::Mounted(mount), task: Task::Run(command.clone()) };
         ours.send(&spec)?;
         ours.send(&Order::Signal(15))?;
         drop(ours);
         let got: Spec = theirs.receive()?.expect("a spec");
         let Task::Run(received) = got.task else { panic!("no command") };
         assert_eq!(received, command);
-        let Root::Overlay(mount) = got.root else { panic!("no overlay") };
-        assert_eq!(mount.lower, [std::path::PathBuf::from("b"), "a".into()]);
-        assert!(mount.user_namespace && mount.pid_namespace && !mount.index);
+        let Root::Mounted(mount) = got.root else { panic!("no namespace") };
+        assert!(mount.user_namespace && mount.pid_namespace);
+        let MountedTree::Overlay { lower, index, .. } = mount.tree else { panic!("no overlay") };
+        assert_eq!(lower, [std::path::PathBuf::from("b"), "a".into()]);
+        assert!(!index);
         assert_eq!(theirs.receive::<Order>()?, Some(Order::Signal(15)));
         assert_eq!(theirs.receive::<Order>()?, None);
         Ok(())

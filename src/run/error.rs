@@ -12,8 +12,8 @@ pub enum Step {
     Namespaces,
     /// Mapping ids into a user namespace.
     IdMap,
-    /// Mounting the overlay.
-    Overlay,
+    /// Mounting the tree that becomes the root.
+    Tree,
     /// Mounting what belongs into a root: `/proc`, `/sys`, `/dev`, files below `/etc`.
     Mounts,
     /// Making the new root the root.

@@ -4,7 +4,7 @@
 //! [`run()`] starts a *supervisor*, our own program executed again ([`supervisor_entry`]). The
 //! supervisor enters the root, starts the command, and when the command has ended ends and reaps
 //! everything it left behind. Files are named after what happens in that order: `run` and
-//! `control` on our side, then `supervisor`, `enter`, `mounts`, `command`, `reap` on the other.
+//! `control` on our side, then `supervisor`, `enter`, `tree`, `mounts`, `command`, `reap` on the other.
 
 mod cancel;
 mod capability;
@@ -21,6 +21,7 @@ mod run;
 mod script;
 pub mod signals;
 mod supervisor;
+mod tree;
 pub mod trial;
 mod uid_map;
 pub mod user;

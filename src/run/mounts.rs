@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
-use crate::rootfs::OverlayMount;
+use crate::rootfs::Mounted;
 
 /// Options of mounts that hold neither programs nor devices.
 const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -51,7 +51,7 @@ const MASKED: [&str; 11] = [
 ];
 
 /// Mounts everything in a root, from the namespace that still has the old one.
-pub(super) fn populate(root: &OwnedFd, mount: &OverlayMount) -> Result<(), Failure> {
+pub(super) fn populate(root: &OwnedFd, mount: &Mounted) -> Result<(), Failure> {
     proc(root, mount.pid_namespace)?;
     sys(root)?;
     dev(root)?;

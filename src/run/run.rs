@@ -16,7 +16,7 @@ use super::error::{Failure, RunError, Step};
 use super::lines::Lines;
 use super::{Cancel, Script, User, supervisor, uid_map};
 use crate::event::Stream;
-use crate::rootfs::{OverlayMount, Root};
+use crate::rootfs::{Mounted, Root};
 
 /// A command and where it runs.
 #[derive(Debug, Clone, Copy)]
@@ -87,13 +87,13 @@ pub fn run(
     }
 }
 
-/// Enters an overlay without a command and changes some files in it: see the constants of
+/// Enters a root without a command and changes some files in it: see the constants of
 /// [`super::trial`]. Says whether names of one file stayed together.
 ///
 /// # Errors
-/// Why an overlay cannot be used this way here.
-pub fn probe(mount: &OverlayMount) -> Result<bool, RunError> {
-    let spec = Spec { root: Root::Overlay(mount.clone()), task: Task::Try };
+/// Why such a root cannot be used here.
+pub fn probe(mount: &Mounted) -> Result<bool, RunError> {
+    let spec = Spec { root: Root::Mounted(mount.clone()), task: Task::Try };
     match Supervised::start(&spec)?.wait(&mut |_, _| {}, &Cancel::new())? {
         Report::Tried { links_kept } => Ok(links_kept),
         other => Err(unexpected(&other)),

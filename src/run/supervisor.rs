@@ -103,7 +103,7 @@ enum Place {
 }
 
 fn enter_namespaces(channel: &mut Channel, root: &Root) -> io::Result<Result<Place, Failure>> {
-    let Root::Overlay(mount) = root else {
+    let Root::Mounted(mount) = root else {
         hide()?;
         return Ok(Ok(Place::Here));
     };
@@ -154,7 +154,7 @@ fn serve(channel: &mut Channel, spec: &Spec, alone: bool) -> io::Result<()> {
 
 fn work(channel: &mut Channel, spec: &Spec, alone: bool) -> io::Result<Result<Report, Failure>> {
     let entered = match &spec.root {
-        Root::Overlay(mount) => enter::enter(mount),
+        Root::Mounted(mount) => enter::enter(mount),
         Root::Live => rustix::process::chdir("/").map_err(|e| Failure::new(Step::Pivot, "enter /", e)),
     };
     if let Err(failure) = entered {

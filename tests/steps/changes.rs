@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yadokari::layer::{Content, Entry, Kind, Timestamp};
 use yadokari::rootfs::{Base, Placement, Rootfs};
 
-use crate::fixture::{FEATURES, Fixture, lines, root, shell, step};
+use crate::fixture::{AS_ROOT, Fixture, WAYS, lines, root, shell, step};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("changes::new_and_deleted_files_are_found", new_and_deleted_files_are_found),
@@ -18,13 +18,13 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
     ("changes::abandoned_builds_are_cleaned_up", abandoned_builds_are_cleaned_up),
 ];
 
-/// A stage with the identity of each of [`FEATURES`].
+/// A stage with the identity of each of [`WAYS`].
 fn everywhere(test: impl Fn(&mut dyn Rootfs)) {
-    for features in FEATURES {
-        let fixture = Fixture::new(features);
+    for way in WAYS {
+        let fixture = Fixture::new(way);
         test(&mut *fixture.stage());
-        fixture.overlay.finish().expect("finish");
-        fixture.overlay.finish().expect("finish again");
+        fixture.placement.finish().expect("finish");
+        fixture.placement.finish().expect("finish again");
     }
 }
 
@@ -174,7 +174,7 @@ fn applied_entries_are_no_changes() {
 fn forks_go_their_own_ways() {
     everywhere(|tree| {
         tree.apply(&[file("common", "x")]).expect("apply");
-        let mut fork = tree.fork(1).expect("a fork");
+        let mut fork = tree.fork().expect("a fork").expect("made");
         tree.apply(&[file("here", "x")]).expect("apply");
         fork.apply(&[file("there", "x")]).expect("apply");
         let (seen, _) = step(tree, "ls / | busybox grep ere; echo > from-here");
@@ -185,18 +185,18 @@ fn forks_go_their_own_ways() {
 }
 
 fn abandoned_builds_are_cleaned_up() {
-    let fixture = Fixture::new(FEATURES[0]);
+    let fixture = Fixture::new(WAYS[0]);
     let abandoned = fixture.work.join("overlay/build-gone");
     std::fs::create_dir_all(abandoned.join("s0/u/deep")).expect("create");
     std::fs::write(abandoned.join("lock"), "").expect("write");
     let mut living = fixture.stage();
-    let other = yadokari::rootfs::overlay::Overlay::open(&fixture.work, FEATURES[0]).expect("open");
+    let other = yadokari::rootfs::overlay::Overlay::open(&fixture.work, AS_ROOT).expect("open");
     assert!(!abandoned.exists());
     let scratch = other.create(0, Base::Scratch).expect("scratch");
     assert_eq!(scratch.view().names(b"").expect("names"), Vec::<Vec<u8>>::new());
     let (seen, _) = step(&mut *living, "echo alive");
     assert_eq!(seen, ["alive"]);
     other.finish().expect("finish");
-    fixture.overlay.finish().expect("finish");
+    fixture.placement.finish().expect("finish");
     assert_eq!(std::fs::read_dir(fixture.work.join("overlay")).expect("list").count(), 1, "the lock only");
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use yadokari::event::Stream;
-use yadokari::rootfs::{Placement, Root, Rootfs};
+use yadokari::rootfs::{Root, Rootfs};
 use yadokari::run::{Cancel, Ended, Process, RunError, Script, User, run};
 
-use crate::fixture::{FEATURES, Fixture, busybox, execute, lines, root, shell};
+use crate::fixture::{Fixture, WAYS, busybox, execute, lines, root, shell};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("commands::exit_codes_and_signals_are_exact", exit_codes_and_signals_are_exact),
@@ -21,19 +21,19 @@ pub(crate) const TESTS: &[(&str, fn())] = &[
 ];
 
 fn everywhere(test: impl Fn(&mut dyn Rootfs, &Root)) {
-    for features in FEATURES {
-        let fixture = Fixture::new(features);
+    for way in WAYS {
+        let fixture = Fixture::new(way);
         let mut tree = fixture.stage();
         let place = tree.enter().expect("enter");
         test(&mut *tree, &place);
-        fixture.overlay.finish().expect("finish");
+        fixture.placement.finish().expect("finish");
     }
 }
 
 fn exit_codes_and_signals_are_exact() {
-    let fixture = Fixture::new(FEATURES[0]);
-    for features in FEATURES {
-        let fixture = Fixture::new(features);
+    let fixture = Fixture::new(WAYS[0]);
+    for way in WAYS {
+        let fixture = Fixture::new(way);
         let mut tree = fixture.stage();
         let cases = [
             ("exit 0", Ended::Exited(0)),
@@ -48,13 +48,13 @@ fn exit_codes_and_signals_are_exact() {
             assert_eq!(shell(&place, &root(), script).expect("run").ended, expected, "{script}");
             tree.changes(&[]).expect("changes");
         }
-        fixture.overlay.finish().expect("finish");
+        fixture.placement.finish().expect("finish");
     }
-    fixture.overlay.finish().expect("finish");
+    fixture.placement.finish().expect("finish");
 }
 
 fn what_cannot_be_executed_says_why() {
-    let fixture = Fixture::new(FEATURES[0]);
+    let fixture = Fixture::new(WAYS[0]);
     let mut tree = fixture.stage();
     let cases: [(&[&str], u8, &str); 5] = [
         (&["nope"], 127, "exec: \"nope\": executable file not found in $PATH"),
@@ -73,7 +73,7 @@ fn what_cannot_be_executed_says_why() {
         assert_eq!((error.exit_code(), error.to_string()), (Some(code), message.to_owned()));
         tree.changes(&[]).expect("changes");
     }
-    fixture.overlay.finish().expect("finish");
+    fixture.placement.finish().expect("finish");
 }
 
 fn output_comes_line_by_line() {

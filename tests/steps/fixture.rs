@@ -8,19 +8,33 @@ use tempfile::TempDir;
 use yadokari::event::Stream;
 use yadokari::image::ChainId;
 use yadokari::layer::{Entry, Kind};
-use yadokari::rootfs::overlay::{Features, Overlay};
+use yadokari::rootfs::chroot::{self, Chroot};
+use yadokari::rootfs::overlay::{self, Overlay};
 use yadokari::rootfs::{Base, Placement, Root, Rootfs, RootfsError};
 use yadokari::run::{Cancel, Ended, Process, RunError, User, run};
 
-/// Both identities an overlay can have, and both ways to see processes.
-pub(crate) const FEATURES: [Features; 3] = [
-    Features { user_namespace: false, pid_namespace: true, index: true },
-    Features { user_namespace: false, pid_namespace: false, index: true },
-    Features { user_namespace: true, pid_namespace: false, index: false },
+/// A placement and how it is mounted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    Overlay(overlay::Features),
+    Chroot(chroot::Features),
+}
+
+/// Each placement with both identities it can have and both ways to see processes.
+pub(crate) const WAYS: [Way; 5] = [
+    Way::Overlay(AS_ROOT),
+    Way::Overlay(overlay::Features { user_namespace: false, pid_namespace: false, index: true }),
+    Way::Overlay(overlay::Features { user_namespace: true, pid_namespace: false, index: false }),
+    Way::Chroot(chroot::Features { user_namespace: false, pid_namespace: true }),
+    Way::Chroot(chroot::Features { user_namespace: true, pid_namespace: false }),
 ];
 
+/// Overlays as they are on a machine.
+pub(crate) const AS_ROOT: overlay::Features =
+    overlay::Features { user_namespace: false, pid_namespace: true, index: true };
+
 pub(crate) struct Fixture {
-    pub(crate) overlay: Overlay,
+    pub(crate) placement: Box<dyn Placement>,
     pub(crate) work: PathBuf,
     _directory: TempDir,
 }
@@ -32,16 +46,19 @@ pub(crate) struct Output {
 }
 
 impl Fixture {
-    pub(crate) fn new(features: Features) -> Self {
+    pub(crate) fn new(way: Way) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let work = directory.path().join("work");
-        let overlay = Overlay::open(&work, features).expect("an overlay");
-        Fixture { overlay, work, _directory: directory }
+        let placement: Box<dyn Placement> = match way {
+            Way::Overlay(features) => Box::new(Overlay::open(&work, features).expect("an overlay")),
+            Way::Chroot(features) => Box::new(Chroot::open(&work, features, 2).expect("a directory")),
+        };
+        Fixture { placement, work, _directory: directory }
     }
 
     pub(crate) fn stage(&self) -> Box<dyn Rootfs> {
         let base = Base::Layers { key: ChainId::of(b"base"), unpack: &unpack };
-        self.overlay.create(0, base).expect("a stage")
+        self.placement.create(0, base).expect("a stage")
     }
 }
 
@@ -55,8 +72,8 @@ pub(crate) fn busybox() -> PathBuf {
     found.expect("these tests need a static busybox in PATH")
 }
 
-fn unpack(target: &Path, _: &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsError> {
-    let write = || -> std::io::Result<()> {
+fn unpack(target: &Path, known: &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsError> {
+    let mut write = || -> std::io::Result<()> {
         for directory in ["bin", "etc", "dev", "tmp", "data/sub"] {
             fs::create_dir_all(target.join(directory))?;
         }
@@ -68,11 +85,16 @@ fn unpack(target: &Path, _: &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsErr
         {
             symlink("busybox", target.join("bin").join(applet))?;
         }
-        fs::write(target.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n")?;
-        fs::write(target.join("data/file"), "content\n")?;
-        fs::write(target.join("data/sub/one"), "1\n")?;
-        fs::write(target.join("data/sub/two"), "2\n")?;
-        fs::write(target.join("data/twin-a"), "twin\n")?;
+        for (path, text) in [
+            ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
+            ("data/file", "content\n"),
+            ("data/sub/one", "1\n"),
+            ("data/sub/two", "2\n"),
+            ("data/twin-a", "twin\n"),
+        ] {
+            fs::write(target.join(path), text)?;
+            known(path.as_bytes(), xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
+        }
         fs::hard_link(target.join("data/twin-a"), target.join("data/twin-b"))
     };
     write().map_err(|source| RootfsError::Io { action: "write", path: target.to_path_buf(), source })

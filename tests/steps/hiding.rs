@@ -1,9 +1,9 @@
 //! What a command must not reach.
 
-use yadokari::rootfs::{Placement, Root};
+use yadokari::rootfs::Root;
 use yadokari::run::{Ended, User};
 
-use crate::fixture::{FEATURES, Fixture, Output, busybox, execute, root, shell};
+use crate::fixture::{Fixture, Output, WAYS, busybox, execute, root, shell};
 
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("hiding::no_command_looks_into_our_processes", no_command_looks_into_our_processes),
@@ -28,8 +28,8 @@ const LOOK: &str = r"
 
 /// Runs a test with a way to run a script as a user, in every kind of root.
 fn everywhere(test: impl Fn(&mut dyn FnMut(&User, &str) -> Output)) {
-    for features in FEATURES {
-        let fixture = Fixture::new(features);
+    for way in WAYS {
+        let fixture = Fixture::new(way);
         let mut tree = fixture.stage();
         test(&mut |user, script| {
             let place = tree.enter().expect("enter");
@@ -37,7 +37,7 @@ fn everywhere(test: impl Fn(&mut dyn FnMut(&User, &str) -> Output)) {
             tree.changes(&[]).expect("changes");
             output
         });
-        fixture.overlay.finish().expect("finish");
+        fixture.placement.finish().expect("finish");
     }
     let busybox = busybox();
     let busybox = busybox.to_str().expect("a path");

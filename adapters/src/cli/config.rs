@@ -200,6 +200,7 @@ pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
         isolation: match flags.isolation {
             IsolationFlag::Auto => Isolation::Auto,
             IsolationFlag::Overlay => Isolation::Overlay,
+            IsolationFlag::Chroot => Isolation::Chroot,
             IsolationFlag::Inplace => Isolation::Inplace,
         },
         mount_conflict: match flags.mount_conflict {

@@ -247,7 +247,8 @@ fn registries() {
 fn isolation() {
     assert_eq!(config_of(&["--isolation=overlay"]).rootfs.isolation, Isolation::Overlay);
     assert_eq!(config_of(&["--isolation", "inplace"]).rootfs.isolation, Isolation::Inplace);
-    assert!(refused(&["--isolation=chroot"]).contains("overlay"));
+    assert_eq!(config_of(&["--isolation=chroot"]).rootfs.isolation, Isolation::Chroot);
+    assert!(refused(&["--isolation=rootless"]).contains("overlay"));
     assert_eq!(config_of(&["--mount-conflict=error"]).rootfs.mount_conflict, MountConflict::Error);
     let rootfs = config_of(&["--force", "--require-hidden-credentials", "--work-dir=/w"]).rootfs;
     assert!(rootfs.force && rootfs.require_hidden_credentials);

@@ -187,6 +187,8 @@ pub(crate) enum IsolationFlag {
     Auto,
     /// An overlay in a mount namespace
     Overlay,
+    /// A plain tree in a mount namespace
+    Chroot,
     /// The container's own root
     Inplace,
 }

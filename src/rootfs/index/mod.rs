@@ -6,32 +6,29 @@
 
 mod below;
 mod item;
+mod live;
 mod stat;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
 use rustix::time::{ClockId, clock_gettime};
-use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
+use xxhash_rust::xxh3::xxh3_64;
 
 pub(crate) use below::open_below;
 use item::{Item, nanoseconds};
+pub(crate) use live::written_directories;
 pub(crate) use stat::{Stat, stat};
 use walk::{Purpose, Walked, walk};
 
 use super::RootfsError;
 use super::change::Candidate;
-use crate::layer::{Timestamp, parent};
+use crate::layer::{Timestamp, join, parent};
 
 /// The names of one directory, sorted by bytes.
 #[derive(Debug, Default)]
@@ -52,7 +49,7 @@ impl Directory {
 }
 
 /// Content hashes of files by path, before there is an index. Later ones win.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Hashes {
     /// Hash of the path and of the content: a path each would cost a large base too much memory.
     known: Vec<(u64, [u64; 2])>,
@@ -285,6 +282,26 @@ impl Index {
         }
     }
 
+    /// The contents that are known.
+    pub(crate) fn hashes(&self) -> Hashes {
+        let mut all = Hashes::default();
+        let mut directories = vec![(Vec::new(), 0)];
+        while let Some((path, slot)) = directories.pop() {
+            let Some(directory) = self.directories.get(slot as usize) else { continue };
+            for item in &directory.items {
+                let path = join(&path, directory.name(item));
+                match (item.slot(), item.hash()) {
+                    (Some(slot), _) => directories.push((path, slot)),
+                    (None, Some(hash)) if item.file_type() == rustix::fs::FileType::RegularFile => {
+                        all.insert(&path, hash);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        all
+    }
+
     /// Whether there is something at a path.
     pub(crate) fn contains(&self, path: &[u8]) -> bool {
         self.find(path).is_some()
@@ -304,58 +321,6 @@ impl Index {
                 return;
             }
             std::thread::sleep(Duration::from_micros(500));
-        }
-    }
-}
-
-/// XXH3-128 of regular files below `root`, in order, on this many threads; nothing for a file
-/// that is gone.
-///
-/// # Errors
-/// A file cannot be read.
-pub(crate) fn content_hashes(
-    root: &OwnedFd,
-    paths: &[&[u8]],
-    threads: usize,
-) -> Result<Vec<Option<u128>>, RootfsError> {
-    let next = AtomicUsize::new(0);
-    let hashes: Mutex<Vec<Option<u128>>> = Mutex::new(vec![None; paths.len()]);
-    let work = || -> Result<(), RootfsError> {
-        let mut buffer = vec![0; 256 << 10];
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(path) = paths.get(at) else { return Ok(()) };
-            let hash = content_hash(root, path, &mut buffer)?;
-            hashes.lock().unwrap_or_else(PoisonError::into_inner)[at] = hash;
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.clamp(1, paths.len().max(1))).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| match worker.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })?;
-    Ok(hashes.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn content_hash(root: &OwnedFd, path: &[u8], buffer: &mut [u8]) -> Result<Option<u128>, RootfsError> {
-    let fail = |source| {
-        use std::os::unix::ffi::OsStrExt;
-        let path = Path::new("/").join(std::ffi::OsStr::from_bytes(path));
-        RootfsError::Io { action: "read", path, source }
-    };
-    // NONBLOCK: a pipe that took the file's place must not hang us.
-    let mut file = match open_below(root, path, OFlags::RDONLY | OFlags::NONBLOCK) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(fail(error.into())),
-    };
-    let mut hasher = Xxh3Default::new();
-    loop {
-        match file.read(buffer).map_err(fail)? {
-            0 => return Ok(Some(hasher.digest128())),
-            length => hasher.update(&buffer[..length]),
         }
     }
 }

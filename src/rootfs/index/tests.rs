@@ -1,9 +1,10 @@
 //! The index on real directories.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
+use super::live::content_hashes;
 use super::*;
 use crate::rootfs::change::{Verdict, compare};
 

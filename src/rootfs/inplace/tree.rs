@@ -1,6 +1,6 @@
 //! The tree of one stage: written while idle or in place, in place while a step runs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::OwnedFd;
 
-use super::directory::{dress, failed, look_at, make, open, shown};
+use super::directory::{dress, failed, make, open, shown};
 use super::ground::Ground;
 use super::journal::{Look, StayKind};
 use super::view::{Spot, TreeView};
 use crate::layer::{Content, Entry, Kind, TreeError, View, parent, write_entries};
-use crate::rootfs::change::{self, After, Attributes, Verdict, compare};
-use crate::rootfs::index::{Bounds, Hashes, Index, content_hashes};
+use crate::rootfs::change::{Verdict, compare};
+use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
 use crate::rootfs::{Root, Rootfs, RootfsError};
 
 /// The tree of one stage.
@@ -185,56 +185,6 @@ fn across(path: &[u8], first: &[u8]) -> RootfsError {
     }
 }
 
-/// The tree after a step.
-struct Live<'a> {
-    root: &'a Arc<OwnedFd>,
-    before: &'a HashMap<Vec<u8>, u128>,
-    threads: usize,
-    /// Hashes computed to be sure, by path.
-    computed: Mutex<Vec<(Vec<u8>, u128)>>,
-}
-
-impl After for Live<'_> {
-    fn same_content(&self, paths: &[&[u8]]) -> Result<Vec<bool>, RootfsError> {
-        let hashes = content_hashes(self.root, paths, self.threads)?;
-        let mut computed = self.computed.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |(path, hash): (&&[u8], &Option<u128>)| {
-            computed.extend(hash.map(|hash| (path.to_vec(), hash)));
-            hash.is_some() && self.before.get(*path) == hash.as_ref()
-        };
-        Ok(paths.iter().zip(&hashes).map(same).collect())
-    }
-
-    fn directory(&self, path: &[u8]) -> Result<Attributes, RootfsError> {
-        let found = open(self.root, path).map_err(failed("open", path))?;
-        let stat = look_at(&found, b"").map_err(failed("look at", path))?;
-        let stat = stat.ok_or(rustix::io::Errno::NOENT).map_err(failed("look at", path))?;
-        Ok(Attributes {
-            mode: stat.mode,
-            uid: stat.uid,
-            gid: stat.gid,
-            device: (0, 0),
-            size: 0,
-            mtime: stat.mtime,
-            target: 0,
-            capability: None,
-            group: None,
-        })
-    }
-
-    fn target(&self, path: &[u8]) -> Result<Vec<u8>, RootfsError> {
-        let directory = open(self.root, parent(path)).map_err(failed("open", parent(path)))?;
-        let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        let target =
-            rustix::fs::readlinkat(directory, name, Vec::new()).map_err(failed("read the link", path))?;
-        Ok(target.into_bytes())
-    }
-
-    fn content(&self, _: &[u8]) -> Content {
-        Content::Below(Arc::clone(self.root))
-    }
-}
-
 impl Rootfs for Tree {
     fn view(&self) -> &dyn View {
         &self.view
@@ -244,14 +194,7 @@ impl Rootfs for Tree {
         let mut ground = self.ground();
         self.open_way(&mut ground, entries)?;
         self.write(&ground, entries)?;
-        let mut directories: HashSet<Vec<u8>> = HashSet::new();
-        for entry in entries {
-            let own = (entry.kind == Kind::Directory).then_some(entry.path.as_slice());
-            let above = std::iter::successors(Some(parent(&entry.path)), |p| Some(parent(p)));
-            for path in own.into_iter().chain(above.take_while(|p| !p.is_empty())) {
-                directories.insert(path.to_vec());
-            }
-        }
+        let directories = written_directories(entries);
         let in_place = ground.has_entered(self.stage) && self.generation == ground.generation;
         let (root, bounds) = (Arc::clone(&ground.root), ground.bounds(self.index.as_ref(), self.stage)?);
         drop(ground);
@@ -290,20 +233,7 @@ impl Rootfs for Tree {
         let bounds = ground.bounds(self.index.as_ref(), self.stage)?;
         drop(ground);
         let Some(index) = &mut self.index else { return Ok(Vec::new()) };
-        let mut compared = index.compare(&root, &bounds)?;
-        compared.candidates.retain(|candidate| {
-            let below = |ignored: &Vec<u8>| {
-                let rest = candidate.path.strip_prefix(ignored.as_slice());
-                rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
-            };
-            !ignore.iter().any(below)
-        });
-        let computed = Mutex::default();
-        let live = Live { root: &root, before: &compared.hashes, threads: self.threads, computed };
-        let entries = change::entries(compared.candidates, &live)?;
-        let computed = live.computed.into_inner().unwrap_or_else(PoisonError::into_inner);
-        index.set_hashes(computed.iter().map(|(path, hash)| (path.as_slice(), *hash)));
-        Ok(entries)
+        index.changes(&root, &bounds, ignore)
     }
 
     fn forget(&mut self) -> Result<(), RootfsError> {
@@ -326,7 +256,7 @@ impl Rootfs for Tree {
         }
     }
 
-    fn fork(&self, _: usize) -> Option<Box<dyn Rootfs>> {
+    fn fork(&self) -> Option<Result<Box<dyn Rootfs>, RootfsError>> {
         None
     }
 }

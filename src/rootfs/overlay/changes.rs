@@ -11,10 +11,10 @@ use super::handle::Handle;
 use super::layer::{Layer, is_whiteout};
 use super::links::Links;
 use super::stack::{Found, Stack};
-use super::tree::make_like;
 use super::{Features, RootfsError, failed, shown, xattr};
 use crate::layer::{Content, Entry, NodeKind, View, join, parent};
 use crate::rootfs::change::{After, Attributes, Candidate, entries};
+use crate::rootfs::dress::make_like;
 use crate::rootfs::index::{Stat, open_below};
 
 /// The changes that an upper directory holds, compared with the layers below it.
@@ -235,7 +235,7 @@ fn add_name(lower: &Stack, upper: &Layer, path: &[u8], name: &[u8]) -> Result<()
         let above = &name[..end];
         let node = lower.node(above).map_err(failed("look at", shown(above)))?;
         if let Some(node) = node.filter(|n| n.kind == NodeKind::Directory) {
-            keeping_time(upper, parent(above), || make_like(upper, above, &node))?;
+            keeping_time(upper, parent(above), || make_like(&upper.root, above, &node))?;
         }
     }
     keeping_time(upper, parent(name), || {

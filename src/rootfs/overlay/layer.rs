@@ -11,8 +11,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::links::Links;
-use super::session::Session;
-use super::{Features, RootfsError, failed};
+use super::{Features, RootfsError, Session, failed};
 use crate::layer::file_capability;
 use crate::rootfs::change::{Attributes, target_hash};
 use crate::rootfs::index::{Stat, open_below, stat};

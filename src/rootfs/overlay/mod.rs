@@ -10,9 +10,7 @@ mod handle;
 mod layer;
 mod links;
 mod prelink;
-mod session;
 mod stack;
-mod stubs;
 mod tree;
 mod xattr;
 
@@ -20,10 +18,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{Base, Placement, PlacementKind, Rootfs, RootfsError};
+use super::session::Session;
+use super::{Base, Placement, PlacementKind, Rootfs, RootfsError, as_path, failed, shown, stubs};
 use crate::image::ChainId;
 use layer::Layer;
-use session::Session;
 use stack::Stack;
 use tree::Tree;
 
@@ -42,6 +40,7 @@ pub struct Features {
 #[derive(Debug)]
 pub struct Overlay {
     session: Arc<Session>,
+    features: Features,
     /// Unpacked bases. Each has its own lock, so that two stages that need one base unpack it once and
     /// two stages that need different ones do not wait for each other.
     bases: Mutex<HashMap<ChainId, Slot>>,
@@ -56,8 +55,8 @@ impl Overlay {
     /// # Errors
     /// The work directory cannot be written to.
     pub fn open(work_dir: &Path, features: Features) -> Result<Self, RootfsError> {
-        let session = Arc::new(Session::open(work_dir, features)?);
-        Ok(Overlay { session, bases: Mutex::default() })
+        let session = Arc::new(Session::open(work_dir, "overlay")?);
+        Ok(Overlay { session, features, bases: Mutex::default() })
     }
 
     fn base(&self, key: ChainId, unpack: &super::Unpack<'_>) -> Result<Arc<Layer>, RootfsError> {
@@ -92,8 +91,8 @@ impl Placement for Overlay {
             Base::Scratch => Vec::new(),
             Base::Layers { key, unpack } => vec![self.base(key, unpack)?],
         };
-        let stack = Stack::new(layers, self.session.features());
-        Ok(Box::new(Tree::new(Arc::clone(&self.session), stack)))
+        let stack = Stack::new(layers, self.features);
+        Ok(Box::new(Tree::new(Arc::clone(&self.session), self.features, stack)))
     }
 
     fn locate(&self, path: &Path) -> PathBuf {
@@ -107,30 +106,11 @@ impl Placement for Overlay {
 }
 
 /// Whether a directory of an upper directory hides the lower ones of its name.
-pub(super) fn is_opaque(directory: &Path, features: Features) -> std::io::Result<bool> {
+pub(in crate::rootfs) fn is_opaque(directory: &Path, features: Features) -> std::io::Result<bool> {
     let mut value = [0; 8];
     match rustix::fs::lgetxattr(directory, xattr::opaque(features), &mut value) {
         Ok(length) => Ok(value[..length] == *b"y"),
         Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::RANGE) => Ok(false),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Names what was tried when a file operation failed.
-fn failed<E: Into<std::io::Error>>(
-    action: &'static str,
-    path: impl Into<PathBuf>,
-) -> impl FnOnce(E) -> RootfsError {
-    let path = path.into();
-    move |source| RootfsError::Io { action, path, source: source.into() }
-}
-
-/// The path as people write it.
-fn shown(path: &[u8]) -> PathBuf {
-    Path::new("/").join(as_path(path))
-}
-
-fn as_path(path: &[u8]) -> &Path {
-    use std::os::unix::ffi::OsStrExt;
-    Path::new(std::ffi::OsStr::from_bytes(path))
 }

@@ -13,10 +13,10 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
 
 use super::layer::Layer;
 use super::stack::Stack;
-use super::tree::make_like;
 use super::{RootfsError, failed, shown};
 use crate::layer::{NodeKind, View, parent};
 use crate::rootfs::change::CAPABILITY;
+use crate::rootfs::dress::{dress, make_like};
 use crate::rootfs::index::{Stat, open_below};
 
 /// Copies every file that has several names in the merged tree.
@@ -54,7 +54,7 @@ pub(super) fn copy(lower: &Stack, upper: &Layer) -> Result<(), RootfsError> {
     }
     // Their times last, after everything that was made in them.
     for (path, node) in &directories {
-        super::tree::dress(upper, path, node)?;
+        dress(&upper.root, path, node)?;
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn make_parents(
     for path in above.into_iter().rev() {
         let node = lower.node(path).map_err(failed("look at", shown(path)))?;
         if let Some(node) = node.filter(|n| n.kind == NodeKind::Directory) {
-            make_like(upper, path, &node)?;
+            make_like(&upper.root, path, &node)?;
             made.insert(path.to_vec(), node);
         }
     }

@@ -1,4 +1,4 @@
-//! The directory that a build keeps its overlays in.
+//! The directory that a build keeps its trees in, outside the container's own root.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsFd;
@@ -11,18 +11,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use super::{Features, RootfsError, failed, stubs};
-use crate::rootfs::placing::keep_apart;
-use crate::rootfs::removal::{open_directory, remove_large, remove_tree};
+use super::placing::keep_apart;
+use super::removal::{open_directory, remove_large, remove_tree};
+use super::{RootfsError, failed, stubs};
 
 /// Name of the lock file in a build's directory, held while the build runs.
 const LOCK: &str = "lock";
 
-/// A build's own directory, below `<work directory>/overlay`.
+/// A build's own directory, below `<work directory>/<placement>`.
 #[derive(Debug)]
 pub(super) struct Session {
     path: PathBuf,
-    features: Features,
     next: AtomicU64,
     /// Held until the directory is removed.
     lock: Mutex<Option<File>>,
@@ -30,8 +29,8 @@ pub(super) struct Session {
 
 impl Session {
     /// Makes the directory; removes others that no living build holds.
-    pub(super) fn open(work_dir: &Path, features: Features) -> Result<Self, RootfsError> {
-        let all = work_dir.join("overlay");
+    pub(super) fn open(work_dir: &Path, placement: &str) -> Result<Self, RootfsError> {
+        let all = work_dir.join(placement);
         fs::create_dir_all(&all).map_err(failed("create", &all))?;
         let all = fs::canonicalize(&all).map_err(failed("find", &all))?;
         // Held for a moment: no build may look for abandoned directories while another has made
@@ -50,15 +49,11 @@ impl Session {
             .keep();
         let lock = lock(&path.join(LOCK), FlockOperation::NonBlockingLockExclusive)?;
         stubs::write_files(&path)?;
-        Ok(Session { path, features, next: AtomicU64::new(0), lock: Mutex::new(lock) })
+        Ok(Session { path, next: AtomicU64::new(0), lock: Mutex::new(lock) })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) fn features(&self) -> Features {
-        self.features
     }
 
     /// Makes a directory with these directories in it, all 0755; gives its name, which is short:
