@@ -6,6 +6,7 @@ mod build_inplace;
 mod build_overlay;
 mod copy_semantics;
 mod dockerfile;
+mod early_push;
 mod failure;
 mod hiding;
 mod outputs;

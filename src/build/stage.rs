@@ -1,12 +1,15 @@
 //! One stage while its steps are carried out.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::PoisonError;
 
 use crate::config::StepOutcome;
 use crate::event::StepId;
 use crate::image::{ChainId, Descriptor, MediaType};
-use crate::layer::{Entry, Kind, LayerSource, Limits, Listing, PackOptions, PackedLayer, pack, unpack};
+use crate::layer::{
+    Entry, Kind, LayerSource, Limits, Listing, PackOptions, PackedLayer, pack_followed, unpack,
+};
 use crate::plan::{Action, StageBase, Step};
 use crate::rootfs::{Base, Rootfs, RootfsError};
 
@@ -14,6 +17,7 @@ use super::Error;
 use super::blobs::{Blob, Layer};
 use super::copy;
 use super::executor::{Ahead, Done, Executor, Files};
+use super::upload::Uploading;
 
 /// A stage's files and layers so far.
 pub(super) struct StageState {
@@ -192,23 +196,23 @@ impl StageState {
             return Ok((0, 0));
         }
         let mut hashes = Vec::new();
-        let packed = pack_entries(executor, entries, &mut hashes)?;
+        let packed = pack_entries(executor, at, entries, &mut hashes)?;
         if let Files::Disk(tree) = &mut self.files {
             tree.packed(&hashes);
         }
-        let sizes = (packed.uncompressed_size, packed.size);
+        let sizes = (packed.0.uncompressed_size, packed.0.size);
         self.push(executor, at, packed);
         Ok(sizes)
     }
 
-    fn push(&mut self, executor: &Executor<'_>, at: usize, packed: PackedLayer) {
+    fn push(&mut self, executor: &Executor<'_>, at: usize, (packed, begun): (PackedLayer, Uploading)) {
         let format = crate::config::ImageFormat::Oci;
         let media_type = MediaType::layer(format, packed.compression);
         let descriptor = Descriptor::new(media_type, packed.digest, packed.size);
-        let layer = Layer { descriptor, diff_id: packed.diff_id, blob: Blob::Packed(packed.path) };
         if executor.in_result(at) {
-            executor.uploads.layer(&layer);
+            executor.uploads.packed(&descriptor, packed.path.clone(), begun);
         }
+        let layer = Layer { descriptor, diff_id: packed.diff_id, blob: Blob::Packed(packed.path) };
         self.layers.push(layer);
     }
 
@@ -221,7 +225,7 @@ impl StageState {
             } else {
                 held.into_entries(&Listing::new())?
             };
-            let packed = pack_entries(executor, entries, &mut Vec::new())?;
+            let packed = pack_entries(executor, at, entries, &mut Vec::new())?;
             self.push(executor, at, packed);
         }
         // A tree nobody will look at goes now: it holds disk space and, in place, mounts.
@@ -231,11 +235,13 @@ impl StageState {
     }
 }
 
+/// Packs a layer of the stage at this position; a large one is sent meanwhile.
 fn pack_entries(
     executor: &Executor<'_>,
+    at: usize,
     entries: Vec<Entry>,
     hashes: &mut Vec<(Vec<u8>, u128)>,
-) -> Result<PackedLayer, Error> {
+) -> Result<(PackedLayer, Uploading), Error> {
     let config = executor.config;
     let options = PackOptions {
         compression: config.compression,
@@ -249,7 +255,10 @@ fn pack_entries(
             hashes.push((entry.path.clone(), hash));
         }
     };
-    pack(entries, &options, &mut observer).map_err(Error::from_display)
+    let following = executor.uploads.following(executor.in_result(at));
+    let grown = |file: &File, size| following.grown(file, size);
+    let packed = pack_followed(entries, &options, &grown, &mut observer).map_err(Error::from_display)?;
+    Ok((packed, following.complete()))
 }
 
 /// A tree on disk with these layers in it.

@@ -13,7 +13,7 @@ use super::compress::LevelError;
 use super::content::{ContentError, Contents};
 use super::entry::{Content, Entry, Kind, Timestamp};
 use super::layer_path::split_last;
-use super::pipe::{self, BlockWriter, PipeError, Stopped};
+use super::pipe::{self, BlockWriter, Grown, PipeError, Stopped};
 use super::tar_header::{END_OF_ARCHIVE, TAR_BLOCK, TarHeader};
 use super::view::join;
 use crate::config::{Compression, CompressionConfig};
@@ -115,6 +115,24 @@ where
     I: IntoIterator,
     I::Item: Borrow<Entry>,
 {
+    pack_followed(entries, options, &|_, _| (), observer)
+}
+
+/// As [`pack`], and tells `grown` how far the blob's file has come, so that its bytes can be sent
+/// while the rest is packed.
+///
+/// # Errors
+/// [`PackError`]; then nobody needs what was sent.
+pub fn pack_followed<I>(
+    entries: I,
+    options: &PackOptions,
+    grown: Grown<'_>,
+    observer: &mut dyn FnMut(&Entry, Option<u128>),
+) -> Result<PackedLayer, PackError>
+where
+    I: IntoIterator,
+    I::Item: Borrow<Entry>,
+{
     let write_error = |source| PackError::Write { directory: options.directory.clone(), source };
     let mut file = tempfile::Builder::new()
         .prefix(".packing-")
@@ -122,7 +140,7 @@ where
         .permissions(Permissions::from_mode(0o644))
         .tempfile_in(&options.directory)
         .map_err(write_error)?;
-    let piped = pipe::run(&options.compression, options.threads, file.as_file_mut(), |blocks| {
+    let piped = pipe::run(&options.compression, options.threads, file.as_file_mut(), grown, |blocks| {
         let mut packer =
             Packer { blocks, options, contents: Contents::default(), header: Vec::with_capacity(2048) };
         let mut count = 0;

@@ -165,11 +165,13 @@ pub(super) enum PipeError<E> {
 }
 
 /// Runs `produce` and compresses what it writes into `file`, on up to `threads` compressors.
-/// `produce` must write something, and pass on [`Stopped`] as its own error.
+/// `produce` must write something, and pass on [`Stopped`] as its own error. `grown` hears of
+/// every piece that is in the file for good.
 pub(super) fn run<T, E>(
     config: &CompressionConfig,
     threads: usize,
     file: &mut File,
+    grown: Grown<'_>,
     produce: impl FnOnce(&mut BlockWriter) -> Result<T, E>,
 ) -> Result<Result<(T, Piped), PipeError<E>>, LevelError> {
     let threads = threads.clamp(1, MAX_COMPRESSORS);
@@ -205,7 +207,8 @@ pub(super) fn run<T, E>(
             scope.spawn(move || compress(compressor, &jobs, &unused, &pool));
         }
         drop((to_compress, pool));
-        let sink = scope.spawn(move || write_ordered(&to_write, &used, file, stream));
+        let sink = Sink { file, grown, hash: Sha256::new(), size: 0 };
+        let sink = scope.spawn(move || write_ordered(&to_write, &used, sink, stream));
         let produced = produce(&mut writer);
         let uncompressed_size = writer.written();
         let finished = match produced {
@@ -258,27 +261,43 @@ fn compress(
     }
 }
 
+/// Hears, from another thread, that the first so many bytes of the blob's file are written and
+/// stay as they are.
+pub type Grown<'a> = &'a (dyn Fn(&File, u64) + Sync);
+
+/// The blob's file, with the digest of what is in it.
+struct Sink<'a> {
+    file: &'a mut File,
+    grown: Grown<'a>,
+    hash: Sha256,
+    size: u64,
+}
+
+impl Sink<'_> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Written first: who follows the file can take the bytes while they are hashed.
+        self.file.write_all(bytes)?;
+        self.size += bytes.len() as u64;
+        (self.grown)(self.file, self.size);
+        self.hash.update(bytes);
+        Ok(())
+    }
+}
+
 /// Writes the compressed blocks in the order of their tar, and takes digest and size.
 fn write_ordered(
     results: &Receiver<Receiver<io::Result<Compressed>>>,
     used: &Sender<Vec<u8>>,
-    file: &mut File,
+    mut sink: Sink<'_>,
     stream: bool,
 ) -> io::Result<(Digest, u64)> {
-    let mut hash = Sha256::new();
-    let mut size = 0;
-    let mut put = |bytes: &[u8]| {
-        hash.update(bytes);
-        size += bytes.len() as u64;
-        file.write_all(bytes)
-    };
     let mut crc = Crc::new();
     if stream {
-        put(&GZIP_HEADER)?;
+        sink.put(&GZIP_HEADER)?;
     }
     for result in results {
         let compressed = result.recv().map_err(|_| io::Error::other("a compressing thread ended"))??;
-        put(&compressed.bytes)?;
+        sink.put(&compressed.bytes)?;
         if let Some(part) = compressed.crc {
             crc.combine(&part);
         }
@@ -286,8 +305,8 @@ fn write_ordered(
         let _ = used.try_send(compressed.bytes);
     }
     if stream {
-        put(&crc.sum().to_le_bytes())?;
-        put(&crc.amount().to_le_bytes())?;
+        sink.put(&crc.sum().to_le_bytes())?;
+        sink.put(&crc.amount().to_le_bytes())?;
     }
-    Ok((Digest::from_sha256(hash.finalize().into()), size))
+    Ok((Digest::from_sha256(sink.hash.finalize().into()), sink.size))
 }

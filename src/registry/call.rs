@@ -50,7 +50,10 @@ impl Call {
     }
 
     pub(super) fn feed(mut self, feed: Arc<Feed>) -> Self {
-        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(feed.size()));
+        // Without a length the body goes in chunks.
+        if let Some(size) = feed.size() {
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(size));
+        }
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         self.body = Body::Feed(feed);
         self

@@ -389,7 +389,7 @@ async fn watched<F: Future>(sending: F, feed: &Feed, limits: Limits) -> Option<F
     let mut sending = std::pin::pin!(sending);
     loop {
         let before = feed.moved();
-        let patience = if before < feed.size() { limits.sending } else { limits.commit };
+        let patience = if feed.is_sent() { limits.commit } else { limits.sending };
         match tokio::time::timeout(patience, sending.as_mut()).await {
             Ok(answer) => return Some(answer),
             Err(_) if feed.moved() == before => return None,

@@ -5,14 +5,15 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::RegistryError;
 use super::client::Client;
+use super::growing::Progress;
 use super::transfer::Transfer;
 use crate::image::{Descriptor, Reference};
 
@@ -29,26 +30,62 @@ pub(super) enum Source {
     File { file: Option<Arc<File>>, path: PathBuf },
     /// A blob of another registry.
     Blob { client: Arc<Client>, from: Box<Reference>, descriptor: Box<Descriptor> },
+    /// A file that grows, and how far it has come.
+    Growing { file: Arc<File>, progress: watch::Receiver<Progress> },
 }
 
 /// The body of an upload.
 pub(super) struct Feed {
     what: String,
-    size: u64,
+    size: Option<u64>,
     source: Source,
-    transfer: Arc<Transfer>,
+    transfer: OnceLock<Arc<Transfer>>,
     moved: AtomicU64,
     failure: Mutex<Option<RegistryError>>,
 }
 
 impl Feed {
-    pub(super) fn new(what: String, size: u64, source: Source, transfer: Arc<Transfer>) -> Arc<Self> {
+    /// Bytes of a known number.
+    pub(super) fn new(what: String, size: u64, source: Source, transfer: Option<Arc<Transfer>>) -> Arc<Self> {
+        let transfer = transfer.map(OnceLock::from).unwrap_or_default();
+        Self::with(what, Some(size), source, transfer)
+    }
+
+    /// The bytes of a file as far as it has come, and so on until it is complete.
+    pub(super) fn growing(what: String, file: Arc<File>, progress: watch::Receiver<Progress>) -> Arc<Self> {
+        Self::with(what, None, Source::Growing { file, progress }, OnceLock::new())
+    }
+
+    fn with(what: String, size: Option<u64>, source: Source, transfer: OnceLock<Arc<Transfer>>) -> Arc<Self> {
         Arc::new(Feed { what, size, source, transfer, moved: AtomicU64::new(0), failure: Mutex::new(None) })
     }
 
-    /// Bytes in all.
-    pub(super) fn size(&self) -> u64 {
+    /// What the bytes are sent for, as "cannot …" goes on.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// Bytes in all, where known.
+    pub(super) fn size(&self) -> Option<u64> {
         self.size
+    }
+
+    /// Whether the connection has taken everything.
+    pub(super) fn is_sent(&self) -> bool {
+        match &self.source {
+            Source::Growing { progress, .. } => {
+                let progress = *progress.borrow();
+                progress.complete && self.moved() >= progress.bytes
+            }
+            _ => self.size.is_some_and(|size| self.moved() >= size),
+        }
+    }
+
+    /// From now on progress is this transfer's.
+    pub(super) fn report_to(&self, transfer: Arc<Transfer>) {
+        transfer.progress(self.moved());
+        // A feed has one transfer in its life.
+        let _ = self.transfer.set(transfer);
     }
 
     /// Bytes taken by the connection, of the current attempt.
@@ -81,41 +118,66 @@ impl Feed {
                 let feed = self.clone();
                 pieces.map(move |piece| piece.map_err(|error| feed.fail(error))).boxed()
             }
+            Source::Growing { file, progress } => {
+                self.clone().growing_pieces(file.clone(), progress.clone()).boxed()
+            }
         };
         let feed = self.clone();
         reqwest::Body::wrap_stream(pieces.inspect(move |piece| {
             if let Ok(piece) = piece {
                 let moved = feed.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
-                feed.transfer.progress(moved + piece.len() as u64);
+                if let Some(transfer) = feed.transfer.get() {
+                    transfer.progress(moved + piece.len() as u64);
+                }
             }
         }))
     }
 
     fn file_pieces(self: Arc<Self>, file: Arc<File>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        let size = self.size.unwrap_or_default();
         stream::try_unfold(0u64, move |offset| {
             let (feed, file) = (self.clone(), file.clone());
+            async move { feed.file_piece(file, offset, size).await }
+        })
+    }
+
+    fn growing_pieces(
+        self: Arc<Self>,
+        file: Arc<File>,
+        progress: watch::Receiver<Progress>,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        stream::try_unfold((0u64, progress), move |(offset, mut progress)| {
+            let (feed, file) = (self.clone(), file.clone());
             async move {
-                let wanted = (feed.size - offset).min(PIECE as u64) as usize;
-                if wanted == 0 {
-                    return Ok(None);
-                }
-                let read = tokio::task::spawn_blocking(move || {
-                    let mut piece = vec![0; wanted];
-                    file.read_exact_at(&mut piece, offset).map(|()| piece)
-                });
-                let piece = read.await.map_err(io::Error::other).flatten();
-                match piece {
-                    Ok(piece) => Ok(Some((Bytes::from(piece), offset + wanted as u64))),
-                    Err(source) => Err(feed.file_failure(source)),
-                }
+                let more = |p: &Progress| p.complete || p.bytes > offset;
+                let size = progress.wait_for(more).await.map(|p| p.bytes);
+                let size = size.map_err(|_| io::Error::other("the layer was not completed"))?;
+                let next = feed.file_piece(file, offset, size).await?;
+                Ok(next.map(|(piece, offset)| (piece, (offset, progress))))
             }
         })
+    }
+
+    /// The piece of a file at `offset`, and where the next begins; none at `size`.
+    async fn file_piece(&self, file: Arc<File>, offset: u64, size: u64) -> io::Result<Option<(Bytes, u64)>> {
+        let wanted = size.saturating_sub(offset).min(PIECE as u64) as usize;
+        if wanted == 0 {
+            return Ok(None);
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; wanted];
+            file.read_exact_at(&mut piece, offset).map(|()| piece)
+        });
+        match read.await.map_err(io::Error::other).flatten() {
+            Ok(piece) => Ok(Some((Bytes::from(piece), offset + wanted as u64))),
+            Err(source) => Err(self.file_failure(source)),
+        }
     }
 
     fn file_failure(&self, source: io::Error) -> io::Error {
         let path = match &self.source {
             Source::File { path, .. } => path.clone(),
-            _ => PathBuf::new(),
+            _ => PathBuf::from("the layer's file"),
         };
         self.fail(RegistryError::File { what: self.what.clone(), path, source })
     }

@@ -11,6 +11,7 @@ mod client;
 mod endpoint;
 mod error;
 mod feed;
+mod growing;
 mod network;
 mod pull;
 mod push;
@@ -35,6 +36,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub use endpoint::Direction;
 pub use error::{ConnectionKind, RegistryError};
+pub use growing::{EarlyUpload, GrowingFile};
 pub use network::{Network, Task};
 pub use reader::BlobReader;
 
@@ -290,6 +292,16 @@ impl Registry {
     ) -> Result<PushOutcome, RegistryError> {
         let _permit = permit(&self.client.pushes).await;
         let transfer = Arc::new(self.transfer(TransferKind::Push, &blob.descriptor));
+        self.put(to, blob, mount_from, &transfer).await
+    }
+
+    async fn put(
+        &self,
+        to: &Reference,
+        blob: &Blob,
+        mount_from: &[Reference],
+        transfer: &Arc<Transfer>,
+    ) -> Result<PushOutcome, RegistryError> {
         let source = match &blob.content {
             BlobContent::Bytes(bytes) => Source::Bytes(bytes.clone()),
             BlobContent::File(file, path) => Source::File { file: Some(file.clone()), path: path.clone() },

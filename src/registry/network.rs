@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Transfers wait for the network far more than they compute; two threads keep two cores busy
 /// where they do.
@@ -74,22 +75,34 @@ impl<T> Task<T> {
     /// Waits for the result, from a thread that is not one of the network's; none if the task
     /// was aborted or the network is gone. A panic of the task goes on here.
     pub fn wait(self) -> Option<T> {
-        match self.handle.block_on(self.join) {
-            Ok(value) => Some(value),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => None,
-            },
-        }
+        settled(self.handle.block_on(self.join))
     }
 
-    /// Whether the result is there.
-    pub fn is_finished(&self) -> bool {
-        self.join.is_finished()
+    /// Waits as [`wait`](Task::wait) does, but no longer than this.
+    ///
+    /// # Errors
+    /// The task itself, if it is not done by then.
+    pub fn wait_at_most(mut self, limit: Duration) -> Result<Option<T>, Self> {
+        let join = &mut self.join;
+        match self.handle.block_on(async { tokio::time::timeout(limit, join).await }) {
+            Ok(end) => Ok(settled(end)),
+            Err(_) => Err(self),
+        }
     }
 
     /// Ends it at its next pause.
     pub fn abort(&self) {
         self.join.abort();
+    }
+}
+
+/// How a task ended; a panic of its goes on here.
+fn settled<T>(end: Result<T, JoinError>) -> Option<T> {
+    match end {
+        Ok(value) => Some(value),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => None,
+        },
     }
 }

@@ -84,7 +84,7 @@ impl Client {
             Mount::Session(session) => Some(session),
             Mount::Refused => None,
         };
-        let feed = Feed::new(what.clone(), descriptor.size, source, transfer);
+        let feed = Feed::new(what.clone(), descriptor.size, source, Some(transfer));
         let mut tries = Tries::new(self.upload);
         loop {
             let attempt = async {
@@ -192,21 +192,21 @@ impl Client {
         }
     }
 
-    async fn open_session(&self, target: &Target) -> Result<Url, Failure> {
+    pub(super) async fn open_session(&self, target: &Target) -> Result<Url, Failure> {
         let call = Call::post(target.endpoint.url(&format!("{}/blobs/uploads/", target.repository)));
         let response = self.expect(target, &call, &[StatusCode::ACCEPTED]).await?;
         session(target, &response)
     }
 
     /// An upload that stays open is removed by the registry in time: failing to cancel harms nobody.
-    async fn cancel_session(&self, target: &Target, session: Url) {
+    pub(super) async fn cancel_session(&self, target: &Target, session: Url) {
         if let Err(failure) = self.send(target, &Call::new(Method::DELETE, session)).await {
             self.events.debug(format!("an upload stays open: {}", failure.error));
         }
     }
 
     /// Sends the whole blob in one PUT.
-    async fn put_body(
+    pub(super) async fn put_body(
         &self,
         target: &Target,
         mut session: Url,
@@ -246,7 +246,7 @@ impl Client {
 }
 
 /// The upload that an answer opened.
-fn session(target: &Target, response: &Response) -> Result<Url, Failure> {
+pub(super) fn session(target: &Target, response: &Response) -> Result<Url, Failure> {
     let location = response.headers().get(LOCATION).map(|v| String::from_utf8_lossy(v.as_bytes()));
     let location = location.ok_or_else(|| target.protocol("an upload without a Location"))?;
     let session = target.endpoint.location(response.url(), &location);
@@ -271,6 +271,6 @@ fn is_status(failure: &Failure, wanted: u16) -> bool {
 }
 
 /// A repository without the tag.
-fn repository_name(reference: &Reference) -> String {
+pub(super) fn repository_name(reference: &Reference) -> String {
     super::error::plain(&format!("{}/{}", reference.registry(), reference.repository()))
 }

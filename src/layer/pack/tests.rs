@@ -227,7 +227,7 @@ fn a_failing_sink_ends_the_pipe() {
     let mut full = File::options().write(true).open("/dev/full").unwrap();
     let config = CompressionConfig::default();
     let block = vec![7; 3 << 20];
-    let ended = pipe::run(&config, 2, &mut full, |blocks| -> Result<(), Stopped> {
+    let ended = pipe::run(&config, 2, &mut full, &|_, _| (), |blocks| -> Result<(), Stopped> {
         for _ in 0..100 {
             blocks.write(&block)?;
         }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::chunked::Chunked;
 use crate::image::Digest;
 
 /// First byte of a TLS client's first message.
@@ -131,6 +132,12 @@ pub(super) struct State {
     tokens: HashMap<String, Vec<String>>,
     pub(super) revoked: BTreeSet<String>,
     sessions: u64,
+    /// What came in PATCH requests, by session, until it is committed or cancelled.
+    received: HashMap<String, Vec<u8>>,
+    /// Bytes of the body that is being received in chunks.
+    pub(super) arriving: usize,
+    /// What happens to the next body that comes in chunks.
+    pub(super) chunked: Option<Chunked>,
 }
 
 /// A running registry.
@@ -261,10 +268,18 @@ impl Fake {
             let _ = reader.get_mut().write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nnot TLS\n");
             return;
         }
-        while let Some(request) = read_request(&mut reader) {
-            let reply = self.answer(request.clone());
+        while let Some(mut request) = read_head(&mut reader) {
+            let early = match self.read_body(&mut reader, &mut request) {
+                Some(early) => early,
+                None => return,
+            };
+            let answered_early = early.is_some();
+            let reply = early.unwrap_or_else(|| self.answer(request.clone()));
             let stream = reader.get_mut();
-            let over = reply.hang_up || write_reply(stream, &request, &reply).is_err() || reply.cut.is_some();
+            let over = reply.hang_up
+                || write_reply(stream, &request, &reply).is_err()
+                || reply.cut.is_some()
+                || answered_early;
             if over && reply.silent {
                 thread::sleep(Duration::from_secs(600));
             }
@@ -390,15 +405,25 @@ impl State {
                 let location = format!("/v2/{repository}/blobs/uploads/{}?_state=a%2Bb", self.sessions);
                 reply(202).with("Location", location)
             }
+            "PATCH" if !session.is_empty() => {
+                self.received.entry(session.to_owned()).or_default().extend(&request.body);
+                let location = format!("/v2/{repository}/blobs/uploads/{session}?_state=c%2Bd");
+                reply(202).with("Location", location)
+            }
             "PUT" if !session.is_empty() => {
                 let digest = request.query("digest").first().map(|d| (*d).to_owned()).unwrap_or_default();
-                if Digest::of(&request.body).to_string() != digest {
+                let mut bytes = self.received.remove(session).unwrap_or_default();
+                bytes.extend(&request.body);
+                if Digest::of(&bytes).to_string() != digest {
                     return reply(400).body(r#"{"errors":[{"code":"DIGEST_INVALID","message":"wrong"}]}"#);
                 }
-                self.blobs.insert((repository.to_owned(), digest.clone()), request.body.clone());
+                self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
                 self.digested(reply(201), &digest)
             }
-            "DELETE" => reply(204),
+            "DELETE" => {
+                self.received.remove(session);
+                reply(204)
+            }
             _ => reply(405),
         }
     }
@@ -446,7 +471,8 @@ fn needed_scopes(request: &Request) -> Vec<(String, &'static str)> {
     needed
 }
 
-fn read_request(reader: &mut impl BufRead) -> Option<Request> {
+/// A request without its body.
+fn read_head(reader: &mut impl BufRead) -> Option<Request> {
     let mut line = Vec::new();
     reader.by_ref().take(64 << 10).read_until(b'\n', &mut line).ok()?;
     let line = String::from_utf8(line).ok()?;
@@ -464,11 +490,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         let (name, value) = line.split_once(':')?;
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    assert!(!headers.contains_key("transfer-encoding"), "bodies are sent with their length");
-    let length = headers.get("content-length").map_or(0, |l| l.parse().expect("a length"));
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { method, target, headers, body })
+    Some(Request { method, target, headers, body: Vec::new() })
 }
 
 fn write_reply(stream: &mut impl Write, request: &Request, reply: &Reply) -> std::io::Result<()> {

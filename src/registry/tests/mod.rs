@@ -1,7 +1,9 @@
 //! The client against a registry that is slow, rude, or wrong.
 
 mod auth;
+mod chunked;
 mod fake;
+mod growing;
 mod pull;
 mod push;
 mod tls;

@@ -1,5 +1,7 @@
 //! Blobs on their way to the destinations while later steps run.
 
+mod early;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,9 +13,11 @@ use crate::run::Cancel;
 use super::Error;
 use super::blobs::{Blob, Layer};
 use super::images::ImageSource;
+pub(super) use early::{Following, Uploading};
 
-/// How often a wait for uploads looks whether somebody asked for the end.
-const LOOK: Duration = Duration::from_millis(2);
+/// How often a wait for an upload, which ends by itself when that is done, looks whether somebody
+/// asked for the end.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Sends blobs to every repository of the destinations.
 pub(super) struct Uploads {
@@ -37,10 +41,15 @@ impl Uploads {
         Uploads { network: network.clone(), registry: registry.clone(), repositories, running }
     }
 
+    /// Watches a layer that is packed for the result, or only for other stages.
+    pub(super) fn following(&self, in_result: bool) -> Following<'_> {
+        Following::new(self, in_result)
+    }
+
     /// Begins to send a layer.
     pub(super) fn layer(&self, layer: &Layer) {
         match &layer.blob {
-            Blob::Packed(path) => self.file(&layer.descriptor, path.clone()),
+            Blob::Packed(path) => self.packed(&layer.descriptor, path.clone(), Uploading::default()),
             Blob::Base(base) => match &base.source {
                 ImageSource::Layout(layout) => {
                     self.file(&layer.descriptor, layout.blob_path(&layer.descriptor.digest));
@@ -50,13 +59,22 @@ impl Uploads {
         }
     }
 
-    /// Begins to send a file. The second repository of a registry mounts it from the first.
+    /// Begins to send a file.
     pub(super) fn file(&self, descriptor: &Descriptor, path: PathBuf) {
+        self.packed(descriptor, path, Uploading::default());
+    }
+
+    /// Brings what was begun for a file to its end, and begins the rest. The second repository of
+    /// a registry mounts it from the first.
+    pub(super) fn packed(&self, descriptor: &Descriptor, path: PathBuf, mut begun: Uploading) {
         let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
         let blob = Content { descriptor: descriptor.clone(), content: BlobContent::Path(path) };
         self.spawn(async move {
             for (at, to) in repositories.iter().enumerate() {
-                registry.put_blob(to, &blob, &repositories[..at]).await?;
+                match begun.take(at) {
+                    Some(upload) => registry.end_upload(upload, &blob, &repositories[..at]).await?,
+                    None => registry.put_blob(to, &blob, &repositories[..at]).await?,
+                };
             }
             Ok(())
         });
@@ -85,18 +103,18 @@ impl Uploads {
     /// Waits until every blob is where it should be, or somebody asks for the end.
     pub(super) fn finish(&self, cancel: &Cancel) -> Result<(), Error> {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in running {
-            while !task.is_finished() {
+        for mut task in running {
+            let end = loop {
+                match task.wait_at_most(LOOK) {
+                    Ok(end) => break end,
+                    Err(unfinished) => task = unfinished,
+                }
                 if let Some(signal) = cancel.signal() {
                     // The network goes with the build and takes what is under way with it.
                     return Err(Error::cancelled(signal));
                 }
-                std::thread::sleep(LOOK);
-            }
-            match task.wait() {
-                Some(end) => end?,
-                None => return Err(Error::other("an upload was ended before it was done")),
-            }
+            };
+            end.ok_or_else(|| Error::other("an upload was ended before it was done"))??;
         }
         Ok(())
     }
