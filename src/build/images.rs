@@ -116,7 +116,7 @@ impl<'a> Images<'a> {
             for step in &stage.steps {
                 for from in step.action.sources() {
                     if let CopyFrom::Image(image) = from {
-                        self.resolve(image, &stage.platform).map_err(|e| e.at(&step.place))?;
+                        self.resolve(image, &stage.source_platform).map_err(|e| e.at(&step.place))?;
                     }
                 }
             }

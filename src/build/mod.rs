@@ -72,6 +72,9 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     };
     let mut images = Images::new(&session.network, &session.registry);
     let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
+    // What the caller says goes before what the Dockerfile says.
+    let source_date_epoch = config.source_date_epoch.or(plan.epoch);
+    let config = &BuildConfig { source_date_epoch, ..config.clone() };
     images.resolve_sources(&plan)?;
     let format = image_format(config, &plan, &images)?;
     rights.wait()?;

@@ -72,7 +72,7 @@ pub(super) fn with_tree<T>(
             }))
         }
         CopyFrom::Image(image) => {
-            let files = executor.image_files(image, &executor.plan.stages[at].platform)?;
+            let files = executor.image_files(image, &executor.plan.stages[at].source_platform)?;
             let name = image.to_string();
             use_it(Some(SourceTree {
                 view: &*files,

@@ -31,8 +31,7 @@ impl RunInstruction {
             Command::Shell(word) => word,
         };
         if let (Some(heredoc), Ok(Some(_))) = (self.heredocs.first(), Opening::parse(&word.text)) {
-            // Leading tabs count here, even where `<<-` removes them.
-            if source.slice(heredoc.body_span).starts_with("#!") {
+            if heredoc.content.starts_with("#!") {
                 return RunForm::Script { name: &heredoc.name, content: &heredoc.content };
             }
             return RunForm::Shell(heredoc.content.clone());

@@ -53,10 +53,12 @@ impl Arguments {
     pub fn proxies(&self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for name in PROXY_ARGUMENTS {
-            let lower = name.to_ascii_lowercase();
-            if let Some(value) = self.given(name).or_else(|| self.given(&lower)) {
+            // Of several spellings the last in the order of their bytes counts.
+            let spelt = self.given.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
+            let last = spelt.map(|(given, _)| given).max();
+            if let Some(value) = last.and_then(|given| self.given(given)).filter(|value| !value.is_empty()) {
                 found.push((name.to_owned(), value.to_owned()));
-                found.push((lower, value.to_owned()));
+                found.push((name.to_ascii_lowercase(), value.to_owned()));
             }
         }
         found

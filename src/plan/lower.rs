@@ -7,6 +7,7 @@ use crate::dockerfile::{
 use crate::image::ImageConfig;
 
 use super::arguments::Arguments;
+use super::names::check_variables;
 use super::scope::Scope;
 use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
 use super::{history, metadata};
@@ -103,7 +104,7 @@ impl<'a> Lowering<'a> {
                 for word in words {
                     expanded.extend(self.expand_words(instruction, word)?);
                 }
-                metadata::expose(&mut self.config, expanded).map_err(wrong)?
+                metadata::expose(&mut self.config, &expanded).map_err(wrong)?
             }
             InstructionKind::Volume(words) => {
                 let paths =
@@ -115,15 +116,15 @@ impl<'a> Lowering<'a> {
                 format!("USER {}", self.config.config.user)
             }
             InstructionKind::Stopsignal(word) => {
-                self.config.config.stop_signal = self.expand(instruction, word)?;
-                format!("STOPSIGNAL {}", self.config.config.stop_signal)
+                let signal = self.expand(instruction, word)?;
+                metadata::stopsignal(&mut self.config, signal).map_err(wrong)?
             }
             InstructionKind::Maintainer(word) => {
                 self.config.author = Some(word.text.clone());
                 format!("MAINTAINER {}", word.text)
             }
-            InstructionKind::Onbuild(trigger) => {
-                self.config.config.on_build.push(trigger.original.clone());
+            InstructionKind::Onbuild(_) => {
+                self.config.config.on_build.push(instruction.original.clone());
                 String::new()
             }
             InstructionKind::Run(_)
@@ -183,9 +184,6 @@ impl<'a> Lowering<'a> {
 
     fn workdir(&mut self, at: &Instruction, word: &Word) -> Result<(Action, String), Box<Diagnostic>> {
         let written = self.expand(at, word)?;
-        if written.is_empty() {
-            return Err(Box::new(Diagnostic::new(&at.source, word.span, "WORKDIR is empty after expansion")));
-        }
         let path = absolute(&self.config.config.working_dir, &written);
         self.config.config.working_dir.clone_from(&path);
         let text = format!("WORKDIR {path}");
@@ -201,6 +199,7 @@ impl<'a> Lowering<'a> {
         let from = match &copy.from {
             None => CopyFrom::Context,
             Some(name) => {
+                check_variables(at, name, self.expander)?;
                 resolve(&name.text).map_err(|m| Box::new(Diagnostic::new(&at.source, name.span, m)))?
             }
         };
@@ -235,18 +234,22 @@ impl<'a> Lowering<'a> {
         keyword: &str,
     ) -> Result<(CopyStep, String), Box<Diagnostic>> {
         let mut text = keyword.to_owned();
-        let flag = |word: &Option<Word>| word.as_ref().map(|w| self.expand(at, w)).transpose();
+        let flag = |word: &Option<Word>| {
+            let value = word.as_ref().map(|w| self.expand(at, w)).transpose()?;
+            Ok::<_, Box<Diagnostic>>(value.filter(|value| !value.is_empty()))
+        };
         let (chown, chmod) = (flag(&arguments.chown)?, flag(&arguments.chmod)?);
         for (name, value) in [("chown", &chown), ("chmod", &chmod)] {
             text += &value.as_ref().map(|v| format!(" --{name}={v}")).unwrap_or_default();
         }
-        let (mut sources, mut heredocs) = (Vec::new(), String::new());
+        // Heredocs come after everything else, wherever they are written.
+        let (mut sources, mut inline, mut heredocs) = (Vec::new(), Vec::new(), String::new());
         for source in &arguments.sources {
-            sources.push(match source {
+            match source {
                 Written::Path(word) => {
                     let path = self.expand(at, word)?;
                     text += &format!(" {path}");
-                    CopySource::Path(path)
+                    sources.push(CopySource::Path(path));
                 }
                 Written::Heredoc(heredoc) => {
                     heredocs += &format!(" <<{}", heredoc.name);
@@ -258,10 +261,11 @@ impl<'a> Lowering<'a> {
                     } else {
                         heredoc.content.clone()
                     };
-                    CopySource::Inline { name: heredoc.name.clone(), content }
+                    inline.push(CopySource::Inline { name: heredoc.name.clone(), content });
                 }
-            });
+            }
         }
+        sources.append(&mut inline);
         let written = self.expand(at, &arguments.destination)?;
         text += &format!("{heredocs} {written} # buildkit");
         let step = CopyStep {
@@ -269,8 +273,8 @@ impl<'a> Lowering<'a> {
             from,
             sources,
             destination: self.destination(&written),
-            chown: chown.filter(|c| !c.is_empty()).map(Ownership),
-            chmod: chmod.filter(|c| !c.is_empty()),
+            chown: chown.map(Ownership),
+            chmod,
             excludes: arguments.excludes.iter().map(|w| w.text.clone()).collect(),
             link: arguments.link,
             parents: false,

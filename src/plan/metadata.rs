@@ -1,6 +1,6 @@
 //! Instructions that change the image config only.
 
-use crate::dockerfile::{Command, HealthcheckInstruction, expose_ports, go_quote_all};
+use crate::dockerfile::{Command, HealthcheckInstruction, expose_ports, go_quote_all, is_signal};
 use crate::image::{EmptyObject, Healthcheck, ImageConfig};
 
 use super::history;
@@ -95,6 +95,19 @@ pub(super) fn shell(config: &mut ImageConfig, words: &[String]) -> String {
     format!("SHELL {}", history::plain_list(words))
 }
 
+/// `STOPSIGNAL`; gives the history text.
+///
+/// # Errors
+/// No signal.
+pub(super) fn stopsignal(config: &mut ImageConfig, signal: String) -> Result<String, String> {
+    if !is_signal(&signal) {
+        return Err(format!("'{signal}' is no signal: write a name such as SIGTERM, or a number"));
+    }
+    let text = format!("STOPSIGNAL {signal}");
+    config.config.stop_signal = signal;
+    Ok(text)
+}
+
 /// `VOLUME`; gives the history text.
 ///
 /// # Errors
@@ -109,14 +122,14 @@ pub(super) fn volume(config: &mut ImageConfig, paths: &[String]) -> Result<Strin
     Ok(format!("VOLUME {}", history::plain_list(paths)))
 }
 
-/// `EXPOSE`, its words expanded and split; gives the history text. Ranges become single ports.
+/// `EXPOSE`, its words expanded and split, in the order of the unexpanded ones; gives the history
+/// text. Ranges become single ports.
 ///
 /// # Errors
 /// What is no port.
-pub(super) fn expose(config: &mut ImageConfig, mut words: Vec<String>) -> Result<String, String> {
-    words.sort();
+pub(super) fn expose(config: &mut ImageConfig, words: &[String]) -> Result<String, String> {
     let mut ports = Vec::new();
-    for word in &words {
+    for word in words {
         ports.extend(expose_ports(word)?);
     }
     for port in &ports {
@@ -130,11 +143,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exposed_words_are_sorted_as_texts() {
+    fn exposed_ranges_become_ports() {
         let mut config = ImageConfig::default();
-        let text = expose(&mut config, vec!["8000".into(), "80/udp".into()]).unwrap();
-        assert_eq!(text, "EXPOSE [80/udp 8000/tcp]");
-        assert_eq!(config.config.exposed_ports.len(), 2);
+        let text = expose(&mut config, &["80-81/UDP".into(), "9".into(), "80/udp".into()]).unwrap();
+        assert_eq!(text, "EXPOSE [80/udp 81/udp 9/tcp 80/udp]");
+        assert_eq!(config.config.exposed_ports.len(), 3);
     }
 
     #[test]

@@ -7,9 +7,11 @@
 mod arguments;
 mod graph;
 mod history;
+mod inherit;
 mod lower;
 mod metadata;
 mod mount;
+mod names;
 mod scope;
 mod step;
 

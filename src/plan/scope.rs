@@ -1,5 +1,8 @@
 //! The variables in force at a line of a stage.
 
+/// Arguments that say what an SBOM scan shall look at; no step sees them (BuildKit, `nonEnvArgs`).
+const SCANNED: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
 /// Variables of a stage: what `RUN` sees and what expansion reads.
 ///
 /// `ENV` and `ARG` share one list in which the later of a name wins (BuildKit's state
@@ -12,14 +15,13 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// The variables of a base image's config.
-    pub(super) fn of_image(env: &[String]) -> Self {
-        let mut scope = Scope::default();
+    /// Puts the variables of a base's config in force.
+    pub(super) fn with_image(mut self, env: &[String]) -> Self {
         for pair in env {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            scope.set(name, value);
+            self.set(name, value);
         }
-        scope
+        self
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str) {
@@ -35,7 +37,7 @@ impl Scope {
 
     /// Notes an `ARG`; one without a value is known to history only.
     pub(super) fn declare(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value {
+        if let Some(value) = value.filter(|_| !SCANNED.contains(&name)) {
             self.set(name, value);
         }
         self.declared.push((name.to_owned(), value.map(str::to_owned)));
@@ -71,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_later_of_arg_and_env_wins() {
-        let mut scope = Scope::of_image(&["A=1".to_owned(), "PATH=/bin".to_owned()]);
+        let mut scope = Scope::default().with_image(&["A=1".to_owned(), "PATH=/bin".to_owned()]);
         scope.declare("A", Some("2"));
         assert_eq!(scope.get("A").as_deref(), Some("2"));
         scope.set("A", "3");

@@ -13,6 +13,9 @@ pub struct Plan {
     pub stages: Vec<PlannedStage>,
     /// Position in `stages` of the stage whose image is the result: always the last.
     pub target: usize,
+    /// Seconds since 1970 that the Dockerfile asks for as the time of everything made, with an
+    /// `ARG SOURCE_DATE_EPOCH=…` before its first `FROM`.
+    pub epoch: Option<i64>,
 }
 
 /// A stage that is needed.
@@ -24,8 +27,10 @@ pub struct PlannedStage {
     pub name: String,
     /// What it starts from.
     pub base: StageBase,
-    /// The platform of its base, and of images it copies from.
+    /// The platform of its base.
     pub platform: Platform,
+    /// The platform of images that its steps take files from: the target's, whatever the base's.
+    pub source_platform: Platform,
     /// What it does, `FROM` left out.
     pub steps: Vec<Step>,
     /// The config of its image, without the layers that the steps will add. The history is whole.

@@ -7,6 +7,8 @@ use crate::config::NamedContext;
 use crate::dockerfile::{Source, parse};
 use crate::image::{ImageConfig, Platform};
 
+mod parity;
+
 /// Base images by name; every image not listed is a bare Linux with one `PATH`.
 #[derive(Default)]
 struct Fixed(BTreeMap<&'static str, ImageConfig>);
@@ -40,17 +42,25 @@ fn given(text: &str) -> Given<'_> {
 }
 
 impl Given<'_> {
-    fn try_plan(mut self) -> Result<Plan, Vec<String>> {
+    fn try_plan(self) -> Result<Plan, Vec<String>> {
+        self.try_plan_for("linux/amd64", false)
+    }
+
+    fn plan_for(self, platform: &str, platform_given: bool) -> Plan {
+        self.try_plan_for(platform, platform_given).unwrap()
+    }
+
+    fn try_plan_for(mut self, platform: &str, platform_given: bool) -> Result<Plan, Vec<String>> {
         let source = Source::new("Dockerfile", self.text);
         let dockerfile = parse(&source).map_err(|e| e.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let args: Vec<_> = self.args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let platform: Platform = "linux/amd64".parse().unwrap();
+        let platform: Platform = platform.parse().unwrap();
         let inputs = Inputs {
             dockerfile: &dockerfile,
             arguments: &Arguments::new(&args, &platform),
             target: self.target,
             contexts: &self.contexts,
-            platform_given: false,
+            platform_given,
         };
         plan(&inputs, &mut self.bases).map_err(|error| match error {
             PlanError::Dockerfile(all) => {

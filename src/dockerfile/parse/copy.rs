@@ -5,10 +5,8 @@ use crate::dockerfile::flags::{Flags, Takes};
 use crate::dockerfile::heredoc::Opening;
 use crate::dockerfile::report::Report;
 use crate::dockerfile::{
-    AddInstruction, CopyArguments, CopyInstruction, CopySource, Expander, Heredoc, InstructionKind, Span,
-    Word, words,
+    AddInstruction, CopyArguments, CopyInstruction, CopySource, Heredoc, InstructionKind, Span, Word, words,
 };
-use std::cell::Cell;
 
 pub(super) fn copy(
     statement: &Statement<'_>,
@@ -25,9 +23,6 @@ pub(super) fn copy(
     ];
     let flags = statement.check_flags(&known, report);
     let from = flags.value("from");
-    if let Some(from) = &from {
-        check_from(from, statement.escape, report);
-    }
     let arguments = arguments(statement, &flags, heredocs, report)?;
     let parents = flags.switch("parents").unwrap_or(false);
     Some(InstructionKind::Copy(CopyInstruction { arguments, from, parents }))
@@ -55,19 +50,6 @@ pub(super) fn add(
         keep_git_dir: flags.switch("keep-git-dir").unwrap_or(false),
         unpack: flags.switch("unpack"),
     }))
-}
-
-/// `--from` is resolved before variables have values.
-fn check_from(from: &Word, escape: char, report: &mut Report<'_>) {
-    let has_variables = Cell::new(false);
-    let expanded = Expander { escape }.word(&from.text, &|_| {
-        has_variables.set(true);
-        None
-    });
-    if has_variables.get() || expanded.is_err() {
-        let help = "name a stage before this one, `FROM …$VARIABLE… AS name`, and write `--from=name`";
-        report.error(from.span, "`--from` cannot have variables", help);
-    }
 }
 
 fn arguments(

@@ -22,7 +22,6 @@ fn errors_tell_place_and_way_out() {
         ("FROM a\nCOPY --chown=1 --chown=2 a b", &[("--chown=2", "twice")]),
         ("FROM a\nCOPY --parent a b", &[("--parent", "did you mean `--parents`?")]),
         ("FROM a\nADD --from=x a b", &[("--from=x", "no flag")]),
-        ("FROM a\nCOPY --from=$X a b", &[("$X", "cannot have variables")]),
         ("FROM a\nCOPY a", &[("COPY a", "a source and a destination")]),
         ("FROM a\nCOPY a <<EOF\nEOF", &[("<<EOF", "cannot be the destination")]),
         ("FROM a\nCOPY << EOF /x\nEOF", &[("<<", "write `<<EOF`")]),

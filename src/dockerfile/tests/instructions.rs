@@ -217,7 +217,7 @@ fn what_a_run_gives_the_shell() {
         ("RUN <<-E\n\ta $x\n\tE", RunForm::Shell("a $x\n".to_owned())),
         ("RUN << 'E'\na\nE", RunForm::Shell("a\n".to_owned())),
         ("RUN <<E\n#!/bin/sh\na\nE", RunForm::Script { name: "E", content: "#!/bin/sh\na\n" }),
-        ("RUN <<-E\n\t#!/bin/sh\nE", RunForm::Shell("#!/bin/sh\n".to_owned())),
+        ("RUN <<-E\n\t#!/bin/sh\nE", RunForm::Script { name: "E", content: "#!/bin/sh\n" }),
         ("RUN cat <<-'E' <<F\n\ta\nE\nb\nF", RunForm::Shell("cat <<-'E' <<F\n\ta\nE\nb\nF".to_owned())),
         ("RUN cat <<E\n#!\nE", RunForm::Shell("cat <<E\n#!\nE".to_owned())),
     ] {

@@ -1,0 +1,257 @@
+//! What names mean: of stages, of build contexts, of images, and the variables in them.
+
+use std::collections::BTreeMap;
+
+use crate::config::NamedContext;
+use crate::dockerfile::{
+    Diagnostic, Expander, Instruction, InstructionKind, Source, Span, Stage, Word, suggest,
+};
+use crate::image::{ParsePlatformError, Platform, Reference};
+
+use super::graph::Inputs;
+use super::step::{CopyFrom, FromImage};
+
+/// The names a Dockerfile can use.
+pub(super) struct Names<'a> {
+    stages: &'a [Stage],
+    source: &'a Source,
+    contexts: &'a BTreeMap<String, NamedContext>,
+    platform: &'a Platform,
+    pub(super) expander: Expander,
+    /// What `FROM` sees, and what an `ARG` without a default takes its value from.
+    pub(super) globals: Vec<(String, String)>,
+}
+
+impl<'a> Names<'a> {
+    /// Reads the `ARG`s before the first `FROM`. A default is not looked at where a value was given.
+    pub(super) fn new(inputs: &Inputs<'a>) -> Result<Self, Diagnostic> {
+        let dockerfile = inputs.dockerfile;
+        let expander = Expander { escape: dockerfile.escape };
+        let last = dockerfile.stages.last().and_then(|stage| stage.name.as_ref());
+        let target = inputs.target.or(last.map(|name| name.text.as_str()));
+        let mut globals = inputs.arguments.predefined(target.unwrap_or("default"));
+        for instruction in &dockerfile.global_args {
+            let InstructionKind::Arg(declarations) = &instruction.kind else { continue };
+            for declaration in declarations {
+                let name = &declaration.name.text;
+                let value = match (inputs.arguments.given(name), &declaration.default) {
+                    (Some(given), _) => given.to_owned(),
+                    (None, None) => continue,
+                    (None, Some(word)) => expander
+                        .word(&word.text, &|n| find(&globals, n))
+                        .map_err(|e| Diagnostic::new(&instruction.source, word.span, e.to_string()))?,
+                };
+                globals.retain(|(n, _)| n != name);
+                globals.push((name.clone(), value));
+            }
+        }
+        Ok(Names {
+            stages: &dockerfile.stages,
+            source: &dockerfile.source,
+            contexts: inputs.contexts,
+            platform: inputs.arguments.platform(),
+            expander,
+            globals,
+        })
+    }
+
+    /// `SOURCE_DATE_EPOCH`, where the Dockerfile sets it before the first `FROM`. `context` is the
+    /// time of the context's commit; a directory has none.
+    pub(super) fn epoch(&mut self) -> Result<Option<i64>, Diagnostic> {
+        const NAME: &str = "SOURCE_DATE_EPOCH";
+        let Some(value) = find(&self.globals, NAME).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        if let Ok(seconds) = value.parse() {
+            return Ok(Some(seconds));
+        }
+        self.globals.retain(|(name, _)| name != NAME);
+        if value == "context" {
+            return Ok(None);
+        }
+        let message = format!("{NAME} is '{value}', which is no number of seconds");
+        let help = "set it to seconds since 1970, such as the output of: git log -1 --format=%ct";
+        Err(self.at(Span::default(), message).with_help(help))
+    }
+
+    fn at(&self, span: Span, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(self.source, span, message)
+    }
+
+    fn written(&self) -> Vec<&'a str> {
+        self.stages.iter().filter_map(|stage| stage.name.as_ref().map(|name| name.text.as_str())).collect()
+    }
+
+    /// The stage to build, by name or number; the last if none is named.
+    pub(super) fn target(&self, wanted: Option<&str>) -> Result<usize, Diagnostic> {
+        let last = self.stages.len() - 1;
+        let Some(wanted) = wanted else { return Ok(last) };
+        if let Some(number) = self.stage_named(wanted, self.stages.len()) {
+            return Ok(number);
+        }
+        if let Ok(number) = wanted.parse::<usize>()
+            && number <= last
+        {
+            return Ok(number);
+        }
+        let names = self.written();
+        let message = format!("there is no stage '{wanted}' to build");
+        let help = match suggest(wanted, names.iter().copied()) {
+            Some(near) => format!("did you mean '{near}'?"),
+            None if names.is_empty() => "no stage has a name; leave --target out or give a number".to_owned(),
+            None => format!("the stages are: {}", names.join(", ")),
+        };
+        Err(self.at(self.stages[last].span, message).with_help(help))
+    }
+
+    /// The number of the last stage of this name before `before`.
+    pub(super) fn stage_named(&self, name: &str, before: usize) -> Option<usize> {
+        let same = |s: &Stage| s.name.as_ref().is_some_and(|n| n.text.eq_ignore_ascii_case(name));
+        self.stages[..before].iter().rposition(same)
+    }
+
+    /// A build context of this name; it stands before stages and images.
+    pub(super) fn context(&self, name: &str) -> Option<(String, NamedContext)> {
+        let found = self.contexts.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        Some((found.0.clone(), found.1.clone()))
+    }
+
+    /// The stage a `--from` of stage `number` means, by number or by name: of several with one
+    /// name the last in the file, even where that one cannot be copied from (BuildKit,
+    /// `findStateByName`).
+    pub(super) fn stage_from(&self, from: &str, number: usize) -> Result<Option<usize>, String> {
+        if self.context(from).is_some() {
+            return Ok(None);
+        }
+        let found = match from.parse::<i64>() {
+            Ok(index) => match usize::try_from(index).ok().filter(|index| *index < self.stages.len()) {
+                Some(index) => index,
+                None => return Err(format!("there is no stage {from} before this one")),
+            },
+            Err(_) => match self.stage_named(from, self.stages.len()) {
+                Some(index) => index,
+                None => return Ok(None),
+            },
+        };
+        match found {
+            found if found < number => Ok(Some(found)),
+            found if found == number => Err(format!("'{from}' is this stage itself")),
+            _ => Err(format!("the stage '{from}' comes after this one; it must be written before it")),
+        }
+    }
+
+    /// Where the files of a `--from` in stage `number` are.
+    pub(super) fn copy_from(&self, from: &str, number: usize) -> Result<CopyFrom, String> {
+        match self.context(from) {
+            Some((name, NamedContext::Directory(path))) => return Ok(CopyFrom::Directory(name, path)),
+            Some((name, context)) => return Ok(CopyFrom::Image(FromImage::Named(name, context))),
+            None => {}
+        }
+        if let Some(stage) = self.stage_from(from, number)? {
+            return Ok(CopyFrom::Stage(stage));
+        }
+        match from.parse::<Reference>() {
+            Ok(reference) => Ok(CopyFrom::Image(FromImage::Registry(reference))),
+            Err(error) => Err(format!("'{from}' is neither a stage before this one nor an image: {error}")),
+        }
+    }
+
+    /// The base of a stage, expanded.
+    pub(super) fn base(&self, stage: &Stage) -> Result<String, Diagnostic> {
+        let name = self.expand(&stage.base)?;
+        if name.is_empty() {
+            let message = format!("the base name '{}' is empty after expansion", stage.base.text);
+            let help = "give the ARG before the first FROM a default, or set it with --build-arg";
+            return Err(self.at(stage.base.span, message).with_help(help));
+        }
+        Ok(name)
+    }
+
+    /// The platform of a stage's base.
+    pub(super) fn platform(&self, stage: &Stage) -> Result<Platform, Diagnostic> {
+        let Some(word) = &stage.platform else { return Ok(self.platform.clone()) };
+        let text = self.expand(word)?;
+        if text.is_empty() {
+            let message = format!("the platform '{}' is empty after expansion", word.text);
+            let help = "declare the variable with ARG before the first FROM, or set it with --build-arg";
+            return Err(self.at(word.span, message).with_help(help));
+        }
+        text.parse().map_err(|e: ParsePlatformError| self.at(word.span, e.to_string()))
+    }
+
+    /// A base that is an image in a registry.
+    pub(super) fn reference(&self, stage: &Stage, name: &str) -> Result<Reference, Diagnostic> {
+        name.parse::<Reference>().map_err(|e| {
+            let message = format!("'{name}' is not an image reference: {e}");
+            let mut diagnostic = self.at(stage.base.span, message);
+            let near = suggest(name, self.written());
+            diagnostic.help = near.map(|near| format!("did you mean the stage '{near}'?"));
+            diagnostic
+        })
+    }
+
+    fn expand(&self, word: &Word) -> Result<String, Diagnostic> {
+        self.expander
+            .word(&word.text, &|n| find(&self.globals, n))
+            .map_err(|e| self.at(word.span_of(self.source, e.range.clone()), e.to_string()))
+    }
+
+    /// What is wrong with the names of any stage. Also of those that are not needed, as in BuildKit
+    /// (`buildDispatchStates`, `buildStageDependencyGraph`).
+    pub(super) fn check(&self) -> Vec<Diagnostic> {
+        let mut errors = Vec::new();
+        for (number, stage) in self.stages.iter().enumerate() {
+            errors.extend(self.check_base(number, stage).err());
+            errors.extend(self.platform(stage).err());
+            for instruction in &stage.instructions {
+                errors.extend(self.check_from(instruction, number).err());
+            }
+        }
+        errors
+    }
+
+    fn check_base(&self, number: usize, stage: &Stage) -> Result<(), Diagnostic> {
+        let name = self.base(stage)?;
+        let known = name == "scratch" || self.stage_named(&name, number).is_some();
+        if !known && self.context(&name).is_none() {
+            self.reference(stage, &name)?;
+        }
+        Ok(())
+    }
+
+    fn check_from(&self, instruction: &Instruction, number: usize) -> Result<(), Diagnostic> {
+        let InstructionKind::Copy(copy) = &instruction.kind else { return Ok(()) };
+        let Some(from) = &copy.from else { return Ok(()) };
+        check_variables(instruction, from, self.expander)?;
+        // A stage after this one is no error as long as nobody needs this one.
+        let stages = 0..self.stages.len() as i64;
+        let out_of_range = from.text.parse::<i64>().is_ok_and(|index| !stages.contains(&index));
+        let itself = self.stage_named(&from.text, self.stages.len()) == Some(number)
+            || from.text.parse() == Ok(number);
+        match self.stage_from(&from.text, number) {
+            Err(message) if out_of_range || itself => {
+                Err(Diagnostic::new(&instruction.source, from.span, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `--from` is resolved before variables have values; quotes and escapes mean nothing in it.
+pub(super) fn check_variables(
+    instruction: &Instruction,
+    from: &Word,
+    expander: Expander,
+) -> Result<(), Diagnostic> {
+    if expander.word(&from.text, &|_| None).is_ok_and(|expanded| expanded == from.text) {
+        return Ok(());
+    }
+    let help = "name a stage before this one, `FROM …$VARIABLE… AS name`, and write `--from=name`";
+    let message = "`--from` cannot have variables";
+    Err(Diagnostic::new(&instruction.source, from.span, message).with_help(help))
+}
+
+/// The value of a name; the last counts.
+pub(super) fn find(pairs: &[(String, String)], name: &str) -> Option<String> {
+    pairs.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone())
+}
