@@ -57,7 +57,8 @@ pub struct BuildConfig {
     pub registry: RegistryConfig,
     /// Where credentials of registries are looked for.
     pub keychain: KeychainConfig,
-    /// Threads used for compressing, packing and unpacking; all cores if absent.
+    /// Threads used for compressing, packing and unpacking, and commands of stages that run at the same
+    /// time; all cores if absent.
     pub jobs: Option<usize>,
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use yadokari::config::CredentialLocation;
 use yadokari::rootfs::{PlacementKind, Probe, probe};
+use yadokari::run::identity;
 
 use crate::ci;
 use crate::cli::flags::Rootfs;
@@ -20,7 +21,11 @@ pub(crate) fn report(flags: &Rootfs, env: &Env) -> String {
     line("version", env!("CARGO_PKG_VERSION"));
     line("platform", &yadokari::image::Platform::host().to_string());
     line("CI platform", ci::detect(env).map_or("none", ci::Platform::name));
-    line("user id", &rustix::process::geteuid().as_raw().to_string());
+    let user = rustix::process::geteuid().as_raw().to_string();
+    line(
+        "user id",
+        &identity().note().map_or_else(|| user.clone(), |note| format!("{user} in a namespace, {note}")),
+    );
     line("work directory", &rootfs.work_dir.display().to_string());
     for path in &env.ca_paths {
         line("CA roots", &path.display().to_string());

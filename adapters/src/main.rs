@@ -17,6 +17,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use cli::diagnostic;
+use cli::flags::IsolationFlag;
 use env::Env;
 use front::{Front, Parsed};
 use usage::Usage;
@@ -36,13 +37,45 @@ fn main() -> ExitCode {
 fn run(front: Front, env: &Env) -> Result<u8, Usage> {
     match front {
         Front::Build(flags) => {
+            identify(flags.rootfs.isolation);
+            try_threads()?;
             let job = cli::config::job(&flags, env)?;
             session::run(&job, env, &session::CommandLine)
         }
-        Front::Ci(words) => ci::run(&words, env),
-        Front::Doctor(rootfs) => Ok(print(&doctor::report(&rootfs, env))),
+        Front::Ci(words) => {
+            identify(IsolationFlag::Auto);
+            try_threads()?;
+            ci::run(&words, env)
+        }
+        Front::Doctor(rootfs) => {
+            identify(rootfs.isolation);
+            Ok(print(&doctor::report(&rootfs, env)))
+        }
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
+    }
+}
+
+/// A plain user becomes root of a namespace, as long as there is one thread. In place that is of no
+/// use: the container's root belongs to somebody else.
+fn identify(isolation: IsolationFlag) {
+    if isolation != IsolationFlag::Inplace {
+        yadokari::run::take_identity();
+    }
+}
+
+/// Some container engines refuse the system call that makes threads, in a way that the C library takes
+/// for an answer: it goes on to the older call only where the newer one does not exist.
+fn try_threads() -> Result<(), Usage> {
+    match std::thread::Builder::new().spawn(|| ()) {
+        Ok(thread) => {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            Ok(())
+        }
+        Err(error) => Err(Usage::new(format!("no thread can be started here: {error}")).help(
+            "if the container's seccomp profile answers clone3 with EPERM rather than ENOSYS (Docker before \
+             20.10.10), use a newer engine or --security-opt seccomp=unconfined; else see its limit of processes",
+        )),
     }
 }
 

@@ -20,6 +20,7 @@ use super::blobs::{Fetcher, Layer};
 use super::idle;
 use super::images::Images;
 use super::stage::StageState;
+use super::turns::Turns;
 use super::upload::Uploads;
 use super::workspace::Workspace;
 
@@ -48,6 +49,8 @@ pub(super) struct Executor<'a> {
     pub(super) ahead: Mutex<Trees>,
     /// How many commands have run.
     pub(super) commands: AtomicUsize,
+    /// Who may run a command now.
+    pub(super) turns: Turns,
 }
 
 /// Trees made ahead, or why they could not be.
@@ -255,6 +258,11 @@ impl Executor<'_> {
             Some(signal) => Err(Error::cancelled(signal)),
             None => Ok(()),
         }
+    }
+
+    /// That somebody asked for the end.
+    pub(super) fn cancelled(&self) -> Error {
+        Error::cancelled(self.cancel.signal().unwrap_or_default())
     }
 
     /// Waits for an earlier stage.

@@ -13,6 +13,7 @@ mod run;
 mod sources;
 mod squash;
 mod stage;
+mod turns;
 mod upload;
 mod workspace;
 
@@ -39,6 +40,7 @@ use crate::run::Cancel;
 use blobs::{Fetcher, Layer};
 use executor::{Executor, Slot};
 use images::Images;
+use turns::Turns;
 use upload::Uploads;
 use workspace::Workspace;
 
@@ -161,6 +163,7 @@ fn carry_out(
         directories: named_directories(job.plan)?,
         ahead: Mutex::default(),
         commands: AtomicUsize::new(0),
+        turns: Turns::new(threads(job.config)),
     };
     let outcome = executor.run();
     drop(executor);

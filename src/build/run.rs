@@ -3,7 +3,7 @@
 use crate::event::{Event, StepId};
 use crate::plan::{Place, RunStep};
 use crate::rootfs::Rootfs;
-use crate::run::{Ended, Process, RunError, Script, user};
+use crate::run::{Ended, Process, RunError, Script, identity, user};
 
 use super::Error;
 use super::executor::Executor;
@@ -35,10 +35,16 @@ pub(super) fn run(
     let mut output = |stream, line: &[u8]| {
         executor.events.send(Event::StepOutput { id, stream, line: line.to_vec() });
     };
+    let more_ids = identity().way_to_more_ids();
     let failed = |message: String, code: u8| {
-        let place = Box::new(place.diagnostic(message));
-        Error::Command { place, code }
+        let mut diagnostic = place.diagnostic(message);
+        diagnostic.help.clone_from(&more_ids);
+        Error::Command { place: Box::new(diagnostic), code }
     };
+    if more_ids.is_some() && (user.uid, user.gid) != (0, 0) {
+        return Err(failed(format!("no command can run as user {}:{} here", user.uid, user.gid), 1));
+    }
+    let _turn = executor.turns.take(executor.cancel).ok_or_else(|| executor.cancelled())?;
     match crate::run::run(&process, &mut output, executor.cancel) {
         Ok(Ended::Exited(0)) => Ok(()),
         Ok(Ended::Exited(code)) => {

@@ -12,6 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat};
 
 use super::dirs::{children, open_beneath};
 use super::entry::Timestamp;
+use super::owner::record_of;
 use super::view::{Node, NodeKind, View};
 
 /// A file tree on disk, looked at through its root's descriptor.
@@ -49,7 +50,8 @@ impl View for DirView {
             Err(error) => return Err(error),
         };
         let stat = fstat(&fd)?;
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
+        let file_type = FileType::from_raw_mode(stat.st_mode);
+        let kind = match file_type {
             FileType::Directory => NodeKind::Directory,
             FileType::RegularFile => NodeKind::File,
             FileType::Symlink => NodeKind::Symlink(rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes()),
@@ -59,7 +61,14 @@ impl View for DirView {
             seconds: stat.st_mtime,
             nanoseconds: u32::try_from(stat.st_mtime_nsec).unwrap_or_default(),
         };
-        Ok(Some(Node { kind, mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime }))
+        let mut node = Node { kind, mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid, mtime };
+        if let Some(record) = record_of(fd.as_fd(), b"", file_type, stat.st_ino, mtime) {
+            (node.uid, node.gid) = (record.uid, record.gid);
+            if record.device.is_some() {
+                node.kind = NodeKind::Other;
+            }
+        }
+        Ok(Some(node))
     }
 
     fn names(&self, path: &[u8]) -> io::Result<Vec<Vec<u8>>> {

@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
 use super::dirs::{DIRECTORY, Dirs, children};
 use super::entry::Timestamp;
+use super::owner::{self, set_open_owner, set_owner};
 use super::view::join;
 
 /// A file operation in a tree failed.
@@ -110,14 +111,14 @@ impl<'a> TreeWriter<'a> {
         (major, minor): (u32, u32),
     ) -> Result<(), TreeError> {
         let device = fs::makedev(major, minor);
-        let made = self.replacing(path, name, "create the device", |directory| {
-            fs::mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device)
-        });
-        made.map_err(|mut error| {
-            if error.source.kind() == io::ErrorKind::PermissionDenied {
-                error.hint = Some("devices need CAP_MKNOD outside a user namespace");
+        self.replacing(path, name, "create the device", |directory| {
+            match fs::mknodat(directory, name, kind, Mode::from_raw_mode(0o600), device) {
+                // No process in a user namespace may.
+                Err(Errno::PERM) if kind != FileType::Fifo => {
+                    owner::stand_in(directory, name, (kind, major, minor))
+                }
+                done => done,
             }
-            error
         })
     }
 
@@ -189,8 +190,7 @@ impl<'a> TreeWriter<'a> {
         is_link: bool,
     ) -> Result<(), TreeError> {
         let here = self.dirs.last();
-        let (uid, gid) = owner(attributes);
-        fs::chownat(here, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+        let recorded = set_owner(here, name, attributes.uid, attributes.gid)
             .map_err(|e| not_owned(path, attributes, e))?;
         if !is_link {
             fs::chmodat(here, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())
@@ -199,13 +199,16 @@ impl<'a> TreeWriter<'a> {
         if !attributes.xattrs.is_empty() {
             // There is no call on a name in an open directory before Linux 6.13.
             let by_fd = proc_path(here, name);
-            for (xattr, value) in attributes.xattrs {
+            for (xattr, value) in attributes.xattrs.iter().filter(|(xattr, _)| xattr != owner::ATTRIBUTE) {
                 let set = fs::lsetxattr(&by_fd, xattr.as_slice(), value, XattrFlags::empty());
                 xattr_set(&mut self.refused_xattrs, path, xattr, set)?;
             }
         }
         fs::utimensat(self.dirs.last(), name, &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|e| failed("set the time of", path, e))
+            .map_err(|e| failed("set the time of", path, e))?;
+        recorded
+            .map_or(Ok(()), |record| owner::keep(self.dirs.last(), name, record))
+            .map_err(|e| failed("look at", path, e))
     }
 
     fn forget_times(&mut self, path: &[u8]) {
@@ -243,10 +246,9 @@ fn set_open(
     fd: BorrowedFd<'_>,
     attributes: &Attributes<'_>,
 ) -> Result<(), TreeError> {
-    let (uid, gid) = owner(attributes);
-    fs::fchown(fd, uid, gid).map_err(|e| not_owned(path, attributes, e))?;
+    set_open_owner(fd, attributes.uid, attributes.gid).map_err(|e| not_owned(path, attributes, e))?;
     fs::fchmod(fd, Mode::from_raw_mode(attributes.mode)).map_err(|e| failed("set the mode of", path, e))?;
-    for (name, value) in attributes.xattrs {
+    for (name, value) in attributes.xattrs.iter().filter(|(name, _)| name != owner::ATTRIBUTE) {
         let set = fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty());
         xattr_set(refused, path, name, set)?;
     }
@@ -293,14 +295,12 @@ fn not_owned(path: &[u8], attributes: &Attributes<'_>, error: Errno) -> TreeErro
     let action = format!("set the owner {}:{} of", attributes.uid, attributes.gid);
     let hint = match error {
         Errno::PERM => Some("other owners need root or CAP_CHOWN"),
-        Errno::INVAL => Some("the id is not mapped into this user namespace"),
+        Errno::OPNOTSUPP => Some(
+            "the id is not mapped into this user namespace, and the file system has no attributes to record it in",
+        ),
         _ => None,
     };
     TreeError { hint, ..failed(&action, path, error) }
-}
-
-fn owner(attributes: &Attributes<'_>) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)))
 }
 
 /// Access and modification time alike, so that a tree is the same whenever it is unpacked.

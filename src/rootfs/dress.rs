@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, Uid};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
 use super::{RootfsError, failed, shown};
-use crate::layer::{Content, Entry, Kind, Node, NodeKind, Timestamp, View, parent};
+use crate::layer::{Content, Entry, Kind, Node, NodeKind, Timestamp, View, parent, set_owner};
 
 /// Makes a directory, unless it is there, that looks like another.
 pub(super) fn make_like(root: &OwnedFd, path: &[u8], node: &Node) -> Result<(), RootfsError> {
@@ -20,9 +20,7 @@ pub(super) fn make_like(root: &OwnedFd, path: &[u8], node: &Node) -> Result<(), 
 /// Gives a directory attributes; the owner first, for changing it takes away setgid.
 pub(super) fn dress(root: &OwnedFd, path: &[u8], node: &Node) -> Result<(), RootfsError> {
     let at = if path.is_empty() { b".".as_slice() } else { path };
-    let (uid, gid) = (Uid::from_raw(node.uid), Gid::from_raw(node.gid));
-    rustix::fs::chownat(root, at, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(failed("set the owner of", shown(path)))?;
+    set_owner(root.as_fd(), at, node.uid, node.gid).map_err(failed("set the owner of", shown(path)))?;
     rustix::fs::chmodat(root, at, Mode::from(node.mode), AtFlags::empty())
         .map_err(failed("set the mode of", shown(path)))?;
     set_time(root, path, node.mtime)

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::control::Command;
 use super::error::{Failure, NotExecuted, Step};
+use super::identity::may_set_groups;
 use super::{capability, descriptors};
 
 /// Where programs are looked up if the environment has no `PATH`, as BuildKit.
@@ -89,7 +90,9 @@ fn prepare(command: &Command) -> Result<(), Failure> {
         .map_err(|e| Failure::new(Step::Hiding, "hide this process from the command", e))?;
     let mut groups = vec![gid];
     groups.extend(command.groups.iter().map(|g| Gid::from_raw(*g)));
-    rustix::thread::set_thread_groups(&groups).map_err(|e| identity("set its groups")(e.into()))?;
+    if may_set_groups() {
+        rustix::thread::set_thread_groups(&groups).map_err(|e| identity("set its groups")(e.into()))?;
+    }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|e| identity("set its group")(e.into()))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|e| identity("set its user")(e.into()))?;
     capability::settle().map_err(identity("set its capabilities"))?;

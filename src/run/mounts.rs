@@ -6,15 +6,18 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
+use super::inside::open_inside;
 use crate::rootfs::Mounted;
+use crate::rootfs::inplace::mounts::mounts;
 
 /// Options of mounts that hold neither programs nor devices.
 const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
@@ -90,7 +93,7 @@ fn sys(root: &OwnedFd) -> Result<(), Failure> {
         // A new one needs a network namespace of ours.
         Err(failure) if failure.errno == libc::EPERM => {
             bind_recursive("/sys", &target)?;
-            read_only_recursive(&open(root, "sys")?, "/sys")
+            read_only_recursive(root, "sys")
         }
         result => result,
     }
@@ -142,7 +145,7 @@ fn mask(target: &OwnedFd, path: &str) -> Result<(), Failure> {
 
 /// Opens a mount point inside the root.
 fn open(root: &OwnedFd, path: &str) -> Result<OwnedFd, Failure> {
-    rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside())
+    open_inside(root, path)
         .map_err(|e| Failure::new(Step::Mounts, format!("find the mount point /{path}"), e))
 }
 
@@ -151,10 +154,6 @@ fn open_if_there(root: &OwnedFd, path: &str) -> Result<Option<OwnedFd>, Failure>
         Err(failure) if failure.errno == libc::ENOENT => Ok(None),
         result => result.map(Some),
     }
-}
-
-fn inside() -> ResolveFlags {
-    ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS
 }
 
 fn descriptor_path(fd: &OwnedFd) -> std::path::PathBuf {
@@ -214,7 +213,8 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-fn read_only_recursive(target: &OwnedFd, path: &str) -> Result<(), Failure> {
+fn read_only_recursive(root: &OwnedFd, path: &str) -> Result<(), Failure> {
+    let target = open(root, path)?;
     let attributes =
         MountAttributes { set: libc::MOUNT_ATTR_RDONLY, clear: 0, propagation: 0, user_namespace: 0 };
     // SAFETY: the empty path is NUL-terminated, and the attributes are complete and of the size given;
@@ -232,5 +232,24 @@ fn read_only_recursive(target: &OwnedFd, path: &str) -> Result<(), Failure> {
     if done == 0 {
         return Ok(());
     }
-    Err(Failure::new(Step::Mounts, format!("make {path} read-only"), io::Error::last_os_error()))
+    match io::Error::last_os_error() {
+        // A kernel before 5.12, or a seccomp profile that does not know the call.
+        error if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+            read_only_one_by_one(root, &target, path)
+        }
+        error => Err(Failure::new(Step::Mounts, format!("make /{path} read-only"), error)),
+    }
+}
+
+/// The same, with the mounts that are there.
+fn read_only_one_by_one(root: &OwnedFd, target: &OwnedFd, path: &str) -> Result<(), Failure> {
+    let failed = |e: io::Error| Failure::new(Step::Mounts, format!("find the mounts below /{path}"), e);
+    let place = std::fs::read_link(descriptor_path(target)).map_err(failed)?;
+    for mount in mounts().map_err(failed)? {
+        let at = Path::new("/").join(std::ffi::OsStr::from_bytes(&mount.path));
+        if let Ok(below) = at.strip_prefix(&place) {
+            read_only(root, &Path::new(path).join(below).to_string_lossy())?;
+        }
+    }
+    Ok(())
 }

@@ -1,13 +1,13 @@
 //! Looking at one name in an open directory.
 
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-use crate::layer::Timestamp;
+use crate::layer::{Timestamp, record_of};
 use crate::rootfs::change::CAPABILITY;
 
 /// What the kernel says about a name.
@@ -30,6 +30,20 @@ impl Stat {
     pub(crate) fn file_type(&self) -> FileType {
         FileType::from_raw_mode(self.mode)
     }
+
+    /// With the owner and the device that could not be set.
+    fn as_recorded(mut self, directory: BorrowedFd<'_>, name: &CStr) -> Stat {
+        let record = record_of(directory, name.to_bytes(), self.file_type(), self.inode, self.mtime);
+        if let Some(record) = record {
+            (self.uid, self.gid) = (record.uid, record.gid);
+            if let Some((kind, major, minor)) = record.device {
+                self.mode = kind.as_raw_mode() | self.mode & 0o7777;
+                self.device = (major, minor);
+                self.size = 0;
+            }
+        }
+        self
+    }
 }
 
 /// Set once statx turned out to be refused: by a seccomp profile older than the call.
@@ -44,15 +58,15 @@ pub(crate) fn stat(directory: impl AsFd, name: &CStr) -> rustix::io::Result<Stat
     flags.set(AtFlags::EMPTY_PATH, name.is_empty());
     if !NO_STATX.load(Ordering::Relaxed) {
         match rustix::fs::statx(&directory, name, flags, StatxFlags::BASIC_STATS) {
-            Ok(found) => return Ok(from_statx(&found)),
+            Ok(found) => return Ok(from_statx(&found).as_recorded(directory.as_fd(), name)),
             // Never the answer of a file system: the call itself is refused.
             Err(Errno::NOSYS | Errno::PERM) => NO_STATX.store(true, Ordering::Relaxed),
             Err(error) => return Err(error),
         }
     }
-    let found = rustix::fs::statat(directory, name, flags)?;
+    let found = rustix::fs::statat(&directory, name, flags)?;
     let time = |seconds, nanoseconds: u64| Timestamp { seconds, nanoseconds: nanoseconds as u32 };
-    Ok(Stat {
+    let found = Stat {
         inode: found.st_ino,
         mode: found.st_mode,
         links: u32::try_from(found.st_nlink).unwrap_or(u32::MAX),
@@ -63,7 +77,8 @@ pub(crate) fn stat(directory: impl AsFd, name: &CStr) -> rustix::io::Result<Stat
         mtime: time(found.st_mtime, found.st_mtime_nsec),
         ctime: time(found.st_ctime, found.st_ctime_nsec),
         mount_root: false,
-    })
+    };
+    Ok(found.as_recorded(directory.as_fd(), name))
 }
 
 fn from_statx(found: &Statx) -> Stat {

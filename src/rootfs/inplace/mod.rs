@@ -10,7 +10,7 @@ mod directory;
 mod ground;
 mod hide;
 mod journal;
-mod mounts;
+pub(crate) mod mounts;
 mod probe;
 mod put_back;
 mod swap;

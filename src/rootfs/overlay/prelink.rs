@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, Mode, OFlags, Timestamps, XattrFlags};
 
 use super::layer::Layer;
 use super::stack::Stack;
 use super::{RootfsError, failed, shown};
-use crate::layer::{NodeKind, View, parent};
+use crate::layer::{NodeKind, View, parent, set_open_owner};
 use crate::rootfs::change::CAPABILITY;
 use crate::rootfs::dress::{dress, make_like};
 use crate::rootfs::index::{Stat, open_below};
@@ -90,7 +91,7 @@ fn copy_file(from: &Layer, upper: &Layer, path: &[u8], stat: &Stat) -> io::Resul
     let mut copy: File = rustix::fs::openat(&*upper.root, path, flags, Mode::from(0o600))?.into();
     io::copy(&mut source, &mut copy)?;
     // The owner first, for changing it takes setuid bits and capabilities away.
-    rustix::fs::fchown(&copy, Some(Uid::from_raw(stat.uid)), Some(Gid::from_raw(stat.gid)))?;
+    set_open_owner(copy.as_fd(), stat.uid, stat.gid)?;
     rustix::fs::fchmod(&copy, Mode::from(stat.mode & 0o7777))?;
     if let Some(value) = from.capability(path)? {
         rustix::fs::fsetxattr(&copy, CAPABILITY, &value, XattrFlags::empty())?;

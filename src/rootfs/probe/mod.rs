@@ -183,7 +183,7 @@ mod tests {
         // This program calls no supervisor_entry().
         let error = outcome.map(|(_, why)| why).expect_err("nobody can supervise");
         let is_root = rustix::process::geteuid().is_root();
-        let expected = if is_root { "supervisor_entry" } else { "only root" };
+        let expected = if is_root { "supervisor_entry" } else { "not root" };
         assert!(error.to_string().contains(expected), "{error}");
         assert!(!config.home_dir.exists(), "nothing was prepared in place");
     }

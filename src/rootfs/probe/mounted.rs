@@ -8,7 +8,7 @@ use std::path::Path;
 use super::{Probe, refused};
 use crate::config::RootfsConfig;
 use crate::rootfs::{Mounted, MountedTree, PlacementKind, chroot, overlay};
-use crate::run::{self, RunError, Step, trial};
+use crate::run::{self, Identity, RunError, Step, identity, trial};
 
 /// Why there is no such placement.
 pub(super) enum No {
@@ -21,6 +21,10 @@ pub(super) enum No {
 /// What makes mount namespaces possible in a container.
 const ALLOW: &str = "allow unshare and mount: --privileged, or --security-opt seccomp=unconfined \
                      (and apparmor=unconfined) with user namespaces enabled";
+
+/// What a plain user lacks.
+const ROOT: &str = "run as root, or where this user may make user namespaces: in a container \
+                    --security-opt seccomp=unconfined";
 
 /// Tries overlays until one works; the best first.
 pub(super) fn overlay(config: &RootfsConfig) -> Result<(Probe, overlay::Features), No> {
@@ -64,13 +68,8 @@ pub(super) fn chroot(config: &RootfsConfig) -> Result<(Probe, chroot::Features),
 /// A directory for the trial, with the work directory made if it is missing.
 fn ready(config: &RootfsConfig, kind: PlacementKind, volume: &str) -> Result<tempfile::TempDir, No> {
     let no = |reason: String, missing: &str| No::Refused(refused(kind, reason, Some(missing)));
-    if !rustix::process::geteuid().is_root() {
-        let reason =
-            "only root can give files their owners: a user namespace would have a single id".to_owned();
-        return Err(no(
-            reason,
-            "run as root, in a container or in a user namespace that maps a range of ids",
-        ));
+    if let Identity::Plain(why) = identity() {
+        return Err(no(why.clone(), ROOT));
     }
     let work = &config.work_dir;
     let directory =
@@ -83,7 +82,9 @@ fn ready(config: &RootfsConfig, kind: PlacementKind, volume: &str) -> Result<tem
 /// works: what the user namespace failed on, for it needs least.
 fn namespaces<T>(attempt: impl Fn(bool, bool) -> Result<T, Refusal>) -> Result<T, Refusal> {
     let mut last = None;
-    for user_namespace in [false, true] {
+    // In a namespace of our own an overlay wants what goes with another.
+    let inside = matches!(identity(), Identity::Namespace { .. });
+    for user_namespace in [false, true].into_iter().skip(usize::from(inside)) {
         for pid_namespace in [true, false] {
             let refusal = match attempt(user_namespace, pid_namespace) {
                 Err(refusal @ Refusal::Here { .. }) => refusal,
@@ -110,8 +111,11 @@ fn working(kind: PlacementKind, user_namespace: bool, pid_namespace: bool) -> Pr
     } else {
         "this process may make mount namespaces"
     };
-    let missing =
-        (!pid_namespace).then(|| "no PID namespace: a fresh /proc cannot be mounted here".to_owned());
+    let mut notes: Vec<String> = identity().note().into_iter().collect();
+    if !pid_namespace {
+        notes.push("no PID namespace: a fresh /proc cannot be mounted here".to_owned());
+    }
+    let missing = Some(notes.join("; ")).filter(|notes| !notes.is_empty());
     Probe { kind, works: true, reason: place.to_owned(), missing }
 }
 
