@@ -34,6 +34,8 @@ pub enum TransferKind {
     Push,
     /// A blob goes from one registry to another through us.
     Copy,
+    /// A file comes from another server than a registry.
+    Fetch,
 }
 
 /// How a transfer ended.
@@ -104,7 +106,7 @@ pub enum Event {
         id: TransferId,
         /// What it does.
         kind: TransferKind,
-        /// What is moved: a shortened digest, for people.
+        /// What is moved: a shortened digest or a URL, for people.
         what: String,
         /// Bytes to move, where known.
         total: Option<u64>,

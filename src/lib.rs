@@ -8,6 +8,7 @@ pub mod config;
 pub mod context;
 pub mod dockerfile;
 pub mod event;
+pub mod fetch;
 pub mod image;
 pub mod keychain;
 pub mod layer;

@@ -17,6 +17,7 @@ mod terminal;
 mod token;
 mod tools;
 mod tree;
+mod web;
 
 pub use build::{Build, Built, Place};
 pub use command::{Finished, run, run_ok};
@@ -30,6 +31,7 @@ pub use terminal::Terminal;
 pub use token::TokenServer;
 pub use tools::{podman_run, skopeo_inspect, skopeo_pull, skopeo_push, umoci_unpack};
 pub use tree::{Node, Tree};
+pub use web::{Page, WebServer};
 
 /// Makes one test for each place of functions that take a [`Place`], in modules named after
 /// the places.

@@ -373,12 +373,9 @@ fn archives_are_unpacked_by_add_only() {
 /// What would change the image and is not there yet is refused, never left out.
 #[test]
 fn what_is_not_there_is_said() {
-    for (instruction, part) in [
-        ("COPY --parents d/f /x/", "--parents"),
-        ("ADD archive.tar.xz /x/", "archive.tar.xz"),
-        ("ADD https://example.com/file /x/", "https://example.com/file"),
-        ("ADD git@example.com:a/b.git /x/", "git"),
-    ] {
+    for (instruction, part) in
+        [("COPY --parents d/f /x/", "--parents"), ("ADD archive.tar.xz /x/", "archive.tar.xz")]
+    {
         let build = Build::new(&format!("FROM scratch\n{instruction}\n"))
             .prepare("mkdir d; echo f > d/f; tar -cJf archive.tar.xz d");
         let built = build.run(Place::Overlay);

@@ -8,6 +8,7 @@ mod copy_semantics;
 mod dockerfile;
 mod early_push;
 mod failure;
+mod fetch;
 mod hiding;
 mod outputs;
 mod own_images;

@@ -72,6 +72,15 @@ impl Error {
         Error::Other { message: message.into(), help: None }
     }
 
+    /// The same words once more, for another who waits for what failed.
+    pub(super) fn again(&self) -> Self {
+        let help = match self {
+            Error::Other { help, .. } => help.clone(),
+            _ => None,
+        };
+        Error::Other { message: self.to_string(), help }
+    }
+
     /// An error of a lower module that says all by its text.
     pub(super) fn from_display(error: impl std::fmt::Display) -> Self {
         Error::other(error.to_string())

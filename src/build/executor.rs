@@ -19,6 +19,7 @@ use super::Error;
 use super::blobs::{Fetcher, Layer};
 use super::idle;
 use super::images::Images;
+use super::remotes::Remotes;
 use super::stage::StageState;
 use super::turns::Turns;
 use super::upload::Uploads;
@@ -35,6 +36,8 @@ pub(super) struct Executor<'a> {
     /// Absent where nothing executes.
     pub(super) placement: Option<&'a dyn Placement>,
     pub(super) context: Option<&'a Context>,
+    /// What `ADD` fetches.
+    pub(super) remotes: &'a Remotes,
     pub(super) workspace: &'a Workspace,
     pub(super) fetcher: &'a Fetcher,
     pub(super) uploads: &'a Uploads,

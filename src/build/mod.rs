@@ -9,6 +9,7 @@ mod executor;
 mod idle;
 mod images;
 mod products;
+mod remotes;
 mod run;
 mod sources;
 mod squash;
@@ -29,6 +30,7 @@ use crate::config::{BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOu
 use crate::context::{self, Context};
 use crate::dockerfile;
 use crate::event::Events;
+use crate::fetch;
 use crate::image::{Platform, Reference};
 use crate::keychain::Keychain;
 use crate::layer::Timestamp;
@@ -40,6 +42,7 @@ use crate::run::Cancel;
 use blobs::{Fetcher, Layer};
 use executor::{Executor, Slot};
 use images::Images;
+use remotes::Remotes;
 use turns::Turns;
 use upload::Uploads;
 use workspace::Workspace;
@@ -77,18 +80,20 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
     let config = &BuildConfig { source_date_epoch, ..config.clone() };
+    let workspace = Workspace::create(&config.rootfs.work_dir)?;
+    let remotes = session.fetch(&plan, &workspace, cancel)?;
     images.resolve_sources(&plan)?;
     let format = image_format(config, &plan, &images)?;
     rights.wait()?;
     session.settle_credentials()?;
 
-    let workspace = Workspace::create(&config.rootfs.work_dir)?;
     let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
     let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
-    let job = Job { config, events, cancel, plan: &plan, images: &images, context: context.as_ref() };
+    let (plan, images, context) = (&plan, &images, context.as_ref());
+    let job = Job { config, events, cancel, plan, images, context, remotes: &remotes };
     let Made { layers, steps, placement } = carry_out(&job, &session, &workspace, &fetcher, &uploads)?;
 
-    let image = assemble::assemble(config, &plan, &images, &layers, format)?;
+    let image = assemble::assemble(config, plan, images, &layers, format)?;
     let pushed = session.destinations().to_vec();
     std::thread::scope(|scope| {
         // Trees nobody needs any more go while the image is written and sent.
@@ -122,6 +127,7 @@ struct Job<'a> {
     plan: &'a Plan,
     images: &'a Images<'a>,
     context: Option<&'a Context>,
+    remotes: &'a Remotes,
 }
 
 /// Carries out the plan's steps. Whatever happens, the container's own files are back
@@ -154,6 +160,7 @@ fn carry_out(
         images: job.images,
         placement: placement.as_deref(),
         context: job.context,
+        remotes: job.remotes,
         workspace,
         fetcher,
         uploads,
@@ -210,6 +217,12 @@ impl<'a> Session<'a> {
         self.keychain.prefetch(self.destinations())?;
         self.keychain.seal();
         Ok(())
+    }
+
+    /// Begins to fetch what steps name that is elsewhere.
+    fn fetch(&self, plan: &Plan, workspace: &Workspace, cancel: &Cancel) -> Result<Remotes, Error> {
+        let fetcher = fetch::Fetcher::new(&self.registry, &self.config.fetch);
+        Remotes::start(plan, &fetcher, &self.network, workspace, cancel)
     }
 
     /// Begins to find out whether the destinations may be written, before the first step.

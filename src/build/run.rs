@@ -19,6 +19,7 @@ pub(super) fn run(
     step: &RunStep,
     place: &Place,
 ) -> Result<(), Error> {
+    executor.remotes.settle()?;
     let root = tree.enter()?;
     let user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
     let env: Vec<String> = step.env.iter().map(|(name, value)| format!("{name}={value}")).collect();

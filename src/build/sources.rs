@@ -22,11 +22,16 @@ pub(super) fn copy(
     let nothing = crate::layer::Listing::new();
     let destination = if step.link && step.chown.is_none() { &nothing } else { destination };
     let spool = || executor.workspace.spool();
+    let fetched: Vec<_> = step.sources.iter().map(|s| executor.remotes.get(s)).collect::<Result<_, _>>()?;
+    for fetched in fetched.iter().flatten() {
+        executor.events.debug(format!("{} is {}", fetched.name, fetched.content));
+    }
     let entries = |source: Option<SourceTree<'_>>| {
-        let job = CopyJob { step, source, destination, now: executor.now, spool: &spool };
+        let now = executor.now;
+        let job = CopyJob { step, source, fetched: &fetched, destination, now, spool: &spool };
         copy_entries(&job).map_err(Error::from_display)
     };
-    if step.sources.iter().all(|s| matches!(s, CopySource::Inline { .. })) {
+    if !step.sources.iter().any(|s| matches!(s, CopySource::Path(_))) {
         return entries(None);
     }
     with_tree(executor, at, &step.from, entries)

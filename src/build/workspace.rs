@@ -60,6 +60,21 @@ impl Workspace {
         PathBuf::from(format!("/proc/self/fd/{}/blobs", self.fd.as_raw_fd()))
     }
 
+    /// Makes a directory for what is fetched; its path stays valid when the directories around it
+    /// are renamed.
+    pub(super) fn fetched(&self, name: &str) -> io::Result<PathBuf> {
+        let path = PathBuf::from(format!("/proc/self/fd/{}/fetched/{name}", self.fd.as_raw_fd()));
+        std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    /// The same directory for other programs: an absolute path, valid while the container's own
+    /// root is in place.
+    pub(super) fn fetched_outside(&self, name: &str) -> PathBuf {
+        let path = self.path.join("fetched").join(name);
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     /// Writes a small blob of ours.
     pub(super) fn write_blob(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         let path = self.blobs().join(name);

@@ -209,8 +209,8 @@ pub struct AddInstruction {
     pub arguments: CopyArguments,
     /// `--checksum=`, unexpanded.
     pub checksum: Option<Word>,
-    /// `--keep-git-dir`
-    pub keep_git_dir: bool,
+    /// `--keep-git-dir`, if written.
+    pub keep_git_dir: Option<bool>,
     /// `--unpack`, if written.
     pub unpack: Option<bool>,
 }

@@ -1,8 +1,8 @@
 //! One stage: its instructions, in order, to steps, config and history.
 
 use crate::dockerfile::{
-    AddInstruction, ArgDeclaration, CopyArguments, CopyInstruction, CopySource as Written, Diagnostic,
-    ExpandError, Expander, Instruction, InstructionKind, KeyValue, Word,
+    ArgDeclaration, CopyArguments, CopyInstruction, CopySource as Written, Diagnostic, ExpandError, Expander,
+    Instruction, InstructionKind, KeyValue, Word,
 };
 use crate::image::ImageConfig;
 
@@ -12,6 +12,7 @@ use super::scope::Scope;
 use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
 use super::{history, metadata};
 
+mod add;
 mod mounts;
 mod run;
 
@@ -205,23 +206,8 @@ impl<'a> Lowering<'a> {
         };
         let flags = if copy.parents { "COPY --parents" } else { "COPY" };
         let (mut step, text) = self.transfer(at, &copy.arguments, from, flags)?;
+        add::refuse_remote(at, &copy.arguments, &step)?;
         step.parents = copy.parents;
-        Ok((Action::Copy(step), text))
-    }
-
-    fn add(&mut self, at: &Instruction, add: &AddInstruction) -> Result<(Action, String), Box<Diagnostic>> {
-        for source in &add.arguments.sources {
-            if let Written::Path(word) = source {
-                refuse_remote(at, word, &self.expand(at, word)?)?;
-            }
-        }
-        if let Some(flag) = &add.checksum {
-            let message = "--checksum checks what is downloaded, and this ADD downloads nothing";
-            return Err(Box::new(Diagnostic::new(&at.source, flag.span, message).with_help("leave it out")));
-        }
-        let (mut step, text) = self.transfer(at, &add.arguments, CopyFrom::Context, "ADD")?;
-        step.add = true;
-        step.unpack = add.unpack;
         Ok((Action::Copy(step), text))
     }
 
@@ -323,18 +309,6 @@ fn wrong_expansion(at: &Instruction, word: &Word, error: ExpandError) -> Box<Dia
     let mut diagnostic = Diagnostic::new(&at.source, span, error.to_string());
     diagnostic.help = error.help;
     Box::new(diagnostic)
-}
-
-/// Sources of `ADD` that would have to be fetched.
-fn refuse_remote(at: &Instruction, word: &Word, source: &str) -> Result<(), Box<Diagnostic>> {
-    let url = source.starts_with("http://") || source.starts_with("https://");
-    let git = ["git://", "ssh://", "git@"].iter().any(|p| source.starts_with(p));
-    if !url && !git {
-        return Ok(());
-    }
-    let message = "ADD cannot fetch from the network yet";
-    let help = "fetch in a RUN (curl -fsSL, git clone), or put the file into the context before the build";
-    Err(Box::new(Diagnostic::new(&at.source, word.span, message).with_help(help)))
 }
 
 /// Joins and normalises lexically: `/a` and `../b` give `/b`.

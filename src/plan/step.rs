@@ -2,6 +2,7 @@
 
 use crate::config::NamedContext;
 use crate::dockerfile::{Diagnostic, Source, Span};
+use crate::fetch::{GitSource, UrlSource};
 use crate::image::{ImageConfig, Platform, Reference};
 
 use super::mount::{RunMount, RunMountKind, RunNetwork, RunSecurity};
@@ -234,6 +235,10 @@ pub enum CopySource {
         /// Its bytes, expanded.
         content: String,
     },
+    /// A file of a web server.
+    Url(UrlSource),
+    /// A tree of a git repository.
+    Git(GitSource),
 }
 
 /// Where the sources of a copy or a mount are.

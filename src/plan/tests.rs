@@ -230,7 +230,6 @@ fn run_heredocs() {
 fn what_cannot_be_done_names_the_way_out() {
     for (text, message, help) in [
         ("FROM scratch\nRUN --device=x y\n", "--device is not", "where the device is"),
-        ("FROM scratch\nADD https://example.com/x /x\n", "ADD cannot fetch", "RUN"),
         ("FROM $NOTHING\n", "empty after expansion", "--build-arg"),
         ("FROM scratch\nCOPY --from=3 a b\n", "there is no stage 3", ""),
         ("FROM scratch\nCOPY --from=$X a b\n", "`--from` cannot have variables", ""),
@@ -341,4 +340,55 @@ fn mounts_and_network_are_in_no_history() {
     assert_eq!((run.network, run.security), (RunNetwork::None, RunSecurity::Insecure));
     let socket = run.env.iter().find(|(name, _)| name == "SSH_AUTH_SOCK");
     assert_eq!(socket.map(|(_, value)| value.as_str()), Some("/run/buildkit/ssh_agent.0"));
+}
+
+/// The one copy step of a stage on scratch.
+fn copy_step(instruction: &str) -> Result<CopyStep, Vec<String>> {
+    let text = format!("FROM scratch\nARG E=\n{instruction}\n");
+    let mut plan = given(&text).try_plan()?;
+    match plan.stages.remove(0).steps.pop().map(|s| s.action) {
+        Some(Action::Copy(step)) => Ok(step),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sources_elsewhere_are_told_from_paths() {
+    let sources = |instruction: &str| copy_step(instruction).unwrap().sources;
+    let sha = format!("sha256:{}", "a".repeat(64));
+    let all = sources("ADD a https://h/f https://h/r.git git@h:r /x/");
+    assert!(matches!(all[0], CopySource::Path(_)));
+    assert!(matches!(&all[1], CopySource::Url(u) if u.name == "f" && u.checksum.is_none()));
+    assert!(matches!(&all[2], CopySource::Git(g) if g.remote == "https://h/r.git"));
+    assert!(matches!(&all[3], CopySource::Git(g) if g.remote == "git@h:r"));
+    let checked = sources(&format!("ADD --checksum={sha} https://h/f /x"));
+    assert!(matches!(&checked[0], CopySource::Url(u) if u.checksum.as_ref().unwrap().to_string() == sha));
+    let commit = sources("ADD --checksum=abc1 --keep-git-dir https://h/r.git /x");
+    assert!(
+        matches!(&commit[0], CopySource::Git(g) if g.checksum.as_deref() == Some("abc1") && g.keeps_git_dir())
+    );
+    // A flag that is empty after expansion is none (BuildKit).
+    assert!(matches!(&sources("ADD --checksum=$E a /x")[0], CopySource::Path(_)));
+}
+
+#[test]
+fn what_is_wrong_with_sources_elsewhere() {
+    for (instruction, message) in [
+        ("ADD --checksum=sha256:ab a /x", "this ADD fetches nothing"),
+        ("ADD --checksum=sha256:ab https://h/a https://h/b /x", "here are several"),
+        ("ADD --checksum=sha256:ab https://h/a /x", "sha256 has 64 hexadecimal digits"),
+        ("ADD --checksum=md5:ab https://h/a /x", "'md5' is no algorithm"),
+        ("ADD --checksum=ab https://h/a /x", "no algorithm before a colon"),
+        ("ADD --checksum=main https://h/a.git /x", "is no name of a commit"),
+        ("ADD --checksum=ab https://h/a.git?checksum=cd /x", "contradict each other"),
+        ("ADD --keep-git-dir=false https://h/a.git?keep-git-dir=true /x", "contradict each other"),
+        ("ADD https://h/a.git?depth=1 /x", "'depth' in the query is not known"),
+        ("ADD https://h:x/a /x", "the URL makes no sense"),
+        ("COPY https://h/a /x", "a URL cannot be a source of COPY"),
+        ("COPY --from=scratchy git@h:a /x", "a git repository cannot be a source of COPY"),
+    ] {
+        let errors = copy_step(instruction).expect_err(instruction);
+        assert!(errors.len() == 1 && errors[0].contains(message), "{instruction}: {errors:?}");
+        assert!(errors[0].starts_with("Dockerfile:3: "), "{errors:?}");
+    }
 }

@@ -186,7 +186,7 @@ fn status_help(status: u16, host: &str, tried: &str) -> Option<String> {
 pub(super) const NO_CREDENTIALS: &str = "no credentials";
 
 /// Text from outside for an error: one line, bounded, without control characters.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut words = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
         if !words.is_empty() {
@@ -203,7 +203,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The registry's own words from the body of an answer that said no (distribution spec, "Error
 /// Codes"), with a colon before them; empty if there are none.
-pub(super) fn own_words(body: &[u8]) -> String {
+pub(crate) fn own_words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let words = match serde_json::from_slice::<serde_json::Value>(body) {
         Ok(json) => words_of(&json),

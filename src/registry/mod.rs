@@ -20,6 +20,7 @@ mod retry;
 mod token;
 mod transfer;
 mod transport;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -36,9 +37,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 pub use endpoint::Direction;
 pub use error::{ConnectionKind, RegistryError};
+pub(crate) use error::{own_words, plain};
 pub use growing::{EarlyUpload, GrowingFile};
 pub use network::{Network, Task};
 pub use reader::BlobReader;
+pub(crate) use reader::Piece;
+pub(crate) use retry::{Failure, Tries, is_transient, retry_after};
+pub(crate) use transfer::Transfer;
+pub(crate) use transport::{kind as connection_kind, reason as connection_reason};
+pub(crate) use web::Web;
 
 use crate::config::RegistryConfig;
 use crate::event::{Events, TransferEnd, TransferKind};
@@ -46,9 +53,7 @@ use crate::image::{Descriptor, Digest, MediaType, Reference};
 use crate::keychain::Keychain;
 use client::{Client, Limits};
 use feed::Source;
-use reader::Piece;
 use retry::Patience;
-use transfer::Transfer;
 use transport::Transport;
 
 /// Blobs on their way in each direction.
@@ -163,6 +168,11 @@ impl Registry {
         Ok(Registry { client: Arc::new(client) })
     }
 
+    /// Requests to other servers than registries, over the same connections.
+    pub(crate) fn web(&self) -> Web {
+        Web::new(self.client.clone())
+    }
+
     /// A manifest or an index, at most 4 MiB, by digest if the reference has one. The digest is
     /// checked, against the registry's own word where the reference has none.
     ///
@@ -232,7 +242,7 @@ impl Registry {
             };
             let end = match registry.pull(&from, &descriptor, sink).await {
                 Ok(()) => Piece::End,
-                Err(error) => Piece::Failed(error),
+                Err(error) => Piece::Failed(error.into()),
             };
             // A reader that was dropped wants to know nothing.
             let _ = send.send(end).await;

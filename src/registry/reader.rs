@@ -5,17 +5,15 @@ use std::io;
 use bytes::{Buf as _, Bytes};
 use tokio::sync::mpsc;
 
-use super::RegistryError;
-
 /// Pieces, of at most 400 KiB each, that wait to be read.
 pub(super) const QUEUE: usize = 8;
 
 /// What the network sends to a reader.
-pub(super) enum Piece {
+pub(crate) enum Piece {
     Bytes(Bytes),
     /// All bytes were sent, and they are the right ones.
     End,
-    Failed(RegistryError),
+    Failed(Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A blob on its way from a registry, read from a thread that is not one of the network's.
@@ -37,7 +35,7 @@ impl BlobReader {
 
 impl io::Read for BlobReader {
     /// # Errors
-    /// The transfer failed; the error's inner one is a [`RegistryError`].
+    /// The transfer failed; the error's inner one says why, for blobs a [`RegistryError`](super::RegistryError).
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.current.is_empty() && !self.ended {
             match self.pieces.blocking_recv() {

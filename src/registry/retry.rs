@@ -1,5 +1,6 @@
 //! Which failures pass by themselves, and how long to wait for it.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::time::Duration;
@@ -15,29 +16,29 @@ const ATTEMPTS: u32 = 4;
 
 /// Why one attempt failed, and whether another may do better.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) error: Box<RegistryError>,
-    pub(super) transient: bool,
+pub(crate) struct Failure<E = RegistryError> {
+    pub(crate) error: Box<E>,
+    pub(crate) transient: bool,
     /// How long the other side wants to be left alone.
-    pub(super) after: Option<Duration>,
+    pub(crate) after: Option<Duration>,
 }
 
-impl Failure {
-    pub(super) fn transient(error: RegistryError) -> Self {
+impl<E> Failure<E> {
+    pub(crate) fn transient(error: E) -> Self {
         Failure { transient: true, ..Failure::from(error) }
     }
 }
 
-impl From<RegistryError> for Failure {
+impl<E> From<E> for Failure<E> {
     /// A failure that stays.
-    fn from(error: RegistryError) -> Self {
+    fn from(error: E) -> Self {
         Failure { error: Box::new(error), transient: false, after: None }
     }
 }
 
 /// How often and how patiently to try.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// Attempts in all.
     pub(super) attempts: u32,
     /// Pause before the second attempt; doubled before each further one.
@@ -79,18 +80,18 @@ impl Patience {
 }
 
 /// The attempts made so far at one operation.
-pub(super) struct Tries {
+pub(crate) struct Tries {
     patience: Patience,
     failed: u32,
 }
 
 impl Tries {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(crate) fn new(patience: Patience) -> Self {
         Tries { patience, failed: 0 }
     }
 
     /// Forgets the failures: the operation got somewhere.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.failed = 0;
     }
 
@@ -98,7 +99,7 @@ impl Tries {
     ///
     /// # Errors
     /// The failure, if it stays or the attempts are used up.
-    pub(super) async fn pause(&mut self, failure: Failure, events: &Events) -> Result<(), RegistryError> {
+    pub(crate) async fn pause<E: Display>(&mut self, failure: Failure<E>, events: &Events) -> Result<(), E> {
         self.failed += 1;
         if !failure.transient || self.failed >= self.patience.attempts {
             return Err(*failure.error);
@@ -125,12 +126,12 @@ impl Tries {
 
 /// Whether the same request may be answered otherwise later. 499 and 522 come from nginx and
 /// Cloudflare before registries.
-pub(super) fn is_transient(status: StatusCode) -> bool {
+pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499 | 500 | 502 | 503 | 504 | 522)
 }
 
 /// The pause an answer asks for: seconds or a date (RFC 9110, 10.2.3).
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

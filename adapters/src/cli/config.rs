@@ -10,7 +10,7 @@ use yadokari::image::{Platform, Reference};
 
 use super::flags::{Cache, Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};
-use super::{credentials, log, missing, places};
+use super::{credentials, fetch, log, missing, places};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{go_boolean, key_value};
@@ -60,6 +60,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         rootfs: rootfs(&flags.rootfs, env),
         registry: registry(flags, env),
         keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
+        fetch: fetch::config(flags, env)?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),
     })
 }

@@ -47,6 +47,10 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME=WHERE")]
     pub(crate) build_context: Vec<String>,
 
+    /// Most bytes of a file that is fetched, such as 500m or 16g
+    #[arg(long, value_name = "SIZE", default_value = "16g")]
+    pub(crate) fetch_limit: String,
+
     #[command(flatten)]
     pub(crate) result: Result,
     #[command(flatten)]

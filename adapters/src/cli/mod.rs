@@ -3,6 +3,7 @@
 pub(crate) mod config;
 pub(crate) mod credentials;
 pub(crate) mod diagnostic;
+pub(crate) mod fetch;
 pub(crate) mod files;
 pub(crate) mod flags;
 pub(crate) mod job;

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use yadokari::config::{BuildConfig, CredentialLocation};
+use yadokari::config::{BuildConfig, CredentialLocation, GitSecret};
 
 /// A larger file is no `config.json`.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -26,6 +26,21 @@ pub(crate) fn of(config: &BuildConfig) -> Vec<String> {
             }
             CredentialLocation::File(path) => {
                 secrets.extend(read(path).iter().flat_map(|text| in_json(text)))
+            }
+        }
+    }
+    for authorization in &config.fetch.http_authorizations {
+        secrets.extend(authorization.value.split_whitespace().last().map(str::to_owned));
+    }
+    for credential in &config.fetch.git_credentials {
+        match &credential.secret {
+            GitSecret::Header(header) => {
+                secrets.extend(header.split_whitespace().last().map(str::to_owned));
+            }
+            GitSecret::Basic { username, password } => {
+                // A token alone is a user name.
+                secrets.push(if password.is_empty() { username.clone() } else { password.clone() });
+                secrets.push(STANDARD.encode(format!("{username}:{password}")));
             }
         }
     }

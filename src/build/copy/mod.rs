@@ -6,6 +6,7 @@
 mod archive;
 mod mode;
 mod pending;
+mod remote;
 mod select;
 mod tree;
 mod visible;
@@ -14,12 +15,14 @@ mod visible;
 mod tests;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::dockerfile::IgnoreMatcher;
 use crate::layer::{Content, Entry, Kind, Timestamp, View, join};
 use crate::plan::{CopySource, CopyStep};
 use crate::run::user;
 
+use super::remotes::Fetched;
 use mode::Chmod;
 use pending::Pending;
 
@@ -75,8 +78,10 @@ pub(super) struct SourceTree<'a> {
 pub(super) struct CopyJob<'a> {
     /// The instruction.
     pub(super) step: &'a CopyStep,
-    /// Its sources; absent when all are heredocs.
+    /// Its sources; absent when all are heredocs or fetched.
     pub(super) source: Option<SourceTree<'a>>,
+    /// For each source what was fetched for it, if it is elsewhere.
+    pub(super) fetched: &'a [Option<Arc<Fetched>>],
     /// What the stage holds.
     pub(super) destination: &'a dyn View,
     /// Time of what the copy itself creates.
@@ -93,10 +98,14 @@ pub(super) fn copy_entries(job: &CopyJob<'_>) -> Result<Vec<Entry>, CopyError> {
     };
     let chmod = job.step.chmod.as_deref().map(Chmod::parse).transpose()?;
     let mut pending = Pending::new(job.destination, job.now, owner, chmod);
-    for source in &job.step.sources {
+    for (at, source) in job.step.sources.iter().enumerate() {
         match source {
             CopySource::Inline { name, content } => inline(job, &mut pending, name, content)?,
             CopySource::Path(path) => copy_path(job, &mut pending, path)?,
+            CopySource::Url(_) | CopySource::Git(_) => {
+                let fetched = job.fetched.get(at).and_then(Option::as_ref);
+                remote::copy(job, &mut pending, fetched.expect("fetched before it is copied"))?;
+            }
         }
     }
     Ok(pending.finish())
@@ -116,7 +125,7 @@ fn lookup_owner(view: &dyn View, owner: &str) -> Result<(u32, u32), CopyError> {
 
 fn inline(job: &CopyJob<'_>, pending: &mut Pending<'_>, name: &str, content: &str) -> Result<(), CopyError> {
     let target = pending.file_target(&job.step.destination, name.as_bytes())?;
-    let bytes: std::sync::Arc<[u8]> = content.as_bytes().into();
+    let bytes: Arc<[u8]> = content.as_bytes().into();
     let kind = Kind::File { size: bytes.len() as u64 };
     let (uid, gid) = pending.owner().unwrap_or((0, 0));
     let mode = pending.mode(0o644, false);
@@ -140,9 +149,7 @@ fn copy_path(job: &CopyJob<'_>, pending: &mut Pending<'_>, path: &str) -> Result
             hint: Some("there is none; name one with --context".to_owned()),
         });
     };
-    let excludes = IgnoreMatcher::new(&job.step.excludes)
-        .map_err(|e| CopyError::Pattern { pattern: job.step.excludes.join(", "), reason: e.to_string() })?;
-    let excludes = (!job.step.excludes.is_empty()).then_some(excludes);
+    let excludes = excludes(job.step)?;
     let mut copy = TreeCopy::new(source, excludes.as_ref());
     for selected in select::select(source, path)? {
         if job.step.add
@@ -157,6 +164,18 @@ fn copy_path(job: &CopyJob<'_>, pending: &mut Pending<'_>, path: &str) -> Result
     }
     copy.finish(pending);
     Ok(())
+}
+
+/// The rules of `--exclude`, if there are any.
+fn excludes(step: &CopyStep) -> Result<Option<IgnoreMatcher>, CopyError> {
+    if step.excludes.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |e: crate::dockerfile::IgnoreError| CopyError::Pattern {
+        pattern: step.excludes.join(", "),
+        reason: e.to_string(),
+    };
+    IgnoreMatcher::new(&step.excludes).map(Some).map_err(wrong)
 }
 
 /// `/a//b/../c/` to `a/c`: lexically, inside the root.

@@ -79,7 +79,7 @@ fn is_directory(source: &SourceTree<'_>, path: &[u8]) -> Result<bool, CopyError>
 }
 
 /// What a path means once links are followed, if anything is there and not ignored.
-fn follow(source: &SourceTree<'_>, path: &[u8]) -> Result<Option<Selected>, CopyError> {
+pub(super) fn follow(source: &SourceTree<'_>, path: &[u8]) -> Result<Option<Selected>, CopyError> {
     let target = resolve(source.view, path, true).map_err(|e| read_error(path, e))?;
     if !source.is_visible(path)? || !source.is_visible(&target)? {
         return Ok(None);

@@ -89,6 +89,7 @@ impl Case {
         copy_entries(&CopyJob {
             step: &self.step,
             source: Some(source),
+            fetched: &[],
             destination: &self.image,
             now: Timestamp { seconds: 99, nanoseconds: 0 },
             spool: &tempfile::tempfile,
@@ -246,6 +247,7 @@ fn what_rules_cannot_include_again_is_not_walked() {
             keep_owner: false,
             name: "the build context".to_owned(),
         }),
+        fetched: &[],
         destination: &case.image,
         now: Timestamp::default(),
         spool: &tempfile::tempfile,
@@ -402,6 +404,7 @@ fn files_in_memory_are_copied_with_owners_links_and_capabilities() {
     let made = copy_entries(&CopyJob {
         step: &case.step,
         source: Some(source),
+        fetched: &[],
         destination: &case.image,
         now: Timestamp::default(),
         spool: &tempfile::tempfile,

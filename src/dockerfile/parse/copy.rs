@@ -47,7 +47,7 @@ pub(super) fn add(
     Some(InstructionKind::Add(AddInstruction {
         arguments,
         checksum: flags.value("checksum"),
-        keep_git_dir: flags.switch("keep-git-dir").unwrap_or(false),
+        keep_git_dir: flags.switch("keep-git-dir"),
         unpack: flags.switch("unpack"),
     }))
 }

@@ -155,7 +155,7 @@ fn copies() {
         panic!()
     };
     assert_eq!(add.checksum.unwrap().text, "sha256:0");
-    assert_eq!((add.keep_git_dir, add.unpack), (true, Some(false)));
+    assert_eq!((add.keep_git_dir, add.unpack), (Some(true), Some(false)));
 }
 
 #[test]

@@ -69,6 +69,11 @@ impl Transport {
         Ok(Transport { plain, checked, unchecked, exceptions, parts })
     }
 
+    /// All CA roots that HTTPS trusts, in PEM, for programs that are given a file of them.
+    pub(super) fn roots_pem(&self) -> String {
+        self.parts.ca_files.pem(&self.parts.events)
+    }
+
     /// The client for a URL. The first one that may need TLS takes some milliseconds, for the
     /// CA roots.
     ///
@@ -118,7 +123,7 @@ impl Parts {
 }
 
 /// An error of a request with its causes, without the URL, which may hold tokens.
-pub(super) fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = next {
@@ -152,7 +157,7 @@ fn reqwest_words(error: &reqwest::Error) -> String {
 }
 
 /// What a failed connection looks like.
-pub(super) fn kind(error: &reqwest::Error) -> ConnectionKind {
+pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(e) = next {
         match e.downcast_ref() {

@@ -8,6 +8,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
@@ -75,6 +77,25 @@ impl CaFiles {
 
     /// All roots: the files' and Mozilla's.
     pub(super) fn roots(&self, events: &Events) -> RootCertStore {
+        self.collect(events).store
+    }
+
+    /// The same roots in PEM (RFC 7468).
+    pub(super) fn pem(&self, events: &Events) -> String {
+        let mut text = String::new();
+        for certificate in self.collect(events).seen {
+            let encoded = STANDARD.encode(&certificate);
+            text.push_str("-----BEGIN CERTIFICATE-----\n");
+            for line in encoded.as_bytes().chunks(64) {
+                text.push_str(&String::from_utf8_lossy(line));
+                text.push('\n');
+            }
+            text.push_str("-----END CERTIFICATE-----\n");
+        }
+        text
+    }
+
+    fn collect(&self, events: &Events) -> Roots {
         let mut roots = Roots { store: RootCertStore::empty(), seen: HashSet::new() };
         webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().for_each(|root| roots.add(root.clone()));
         self.named.iter().for_each(|root| roots.add(root.clone()));
@@ -89,7 +110,7 @@ impl CaFiles {
                 }
             }
         }
-        roots.store
+        roots
     }
 
     /// A file of the distribution: nobody here can mend it, so what is wrong is a remark.
@@ -282,7 +303,12 @@ mod tests {
         let pem = directory.path().join("ca.pem");
         std::fs::write(&pem, include_str!("../tests/ca.pem")).expect("written");
         let events = Events::none();
-        let count = |files: &CaFiles| files.roots(&events).len();
+        let count = |files: &CaFiles| {
+            let roots = files.roots(&events).len();
+            let pem = files.pem(&events);
+            assert_eq!(CertificateDer::pem_slice_iter(pem.as_bytes()).flatten().count(), roots);
+            roots
+        };
         let without = count(&CaFiles::read(&[], &events).expect("right"));
         let by_name = CaFiles::read(std::slice::from_ref(&pem), &events).expect("right");
         let by_directory = CaFiles::read(&[directory.path().to_owned()], &events).expect("right");

@@ -300,6 +300,7 @@ fn verbs(kind: TransferKind) -> (&'static str, &'static str) {
         TransferKind::Pull => ("pulling", "pulled"),
         TransferKind::Push => ("pushing", "pushed"),
         TransferKind::Copy => ("copying", "copied"),
+        TransferKind::Fetch => ("fetching", "fetched"),
     }
 }
 

@@ -106,13 +106,37 @@ impl Redactor {
                 text = text.replace(secret, "***");
             }
         }
-        text
+        without_url_credentials(text)
     }
 
     /// The secrets, for a platform that masks them itself.
     pub(crate) fn secrets(&self) -> &[String] {
         &self.secrets
     }
+}
+
+/// Hides the credentials in URLs of web servers: a password, or a token that stands alone.
+fn without_url_credentials(text: String) -> String {
+    if !text.contains("://") {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let end = after.find(|c: char| c.is_whitespace() || "/?#\"'`".contains(c)).unwrap_or(after.len());
+        let is_web = before.ends_with("http://") || before.ends_with("https://");
+        out.push_str(before);
+        rest = after;
+        if let Some(host) = after[..end].rfind('@').filter(|_| is_web) {
+            if let Some(colon) = after[..host].find(':') {
+                out.push_str(&after[..=colon]);
+            }
+            out.push_str("***");
+            rest = &after[host..];
+        }
+    }
+    out + rest
 }
 
 /// Bytes for people, in powers of ten as registries show them.
@@ -197,6 +221,20 @@ mod tests {
         }
         for (millis, text) in [(0, "0.0s"), (1250, "1.2s"), (61_000, "1m01s"), (3_661_000, "1h01m01s")] {
             assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn credentials_of_urls_are_hidden() {
+        let redactor = Redactor::default();
+        for (text, shown) in [
+            ("ADD https://me:pa55@h/x /y", "ADD https://me:***@h/x /y"),
+            ("https://token@h", "https://***@h"),
+            ("a http://u:p@q@h:80/ b https://v:w@i", "a http://u:***@h:80/ b https://v:***@i"),
+            ("https://h/a@b https://h?c@d ssh://git@h/r", "https://h/a@b https://h?c@d ssh://git@h/r"),
+            ("https://", "https://"),
+        ] {
+            assert_eq!(redactor.redact(text.to_owned()), shown);
         }
     }
 }

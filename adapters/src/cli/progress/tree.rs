@@ -108,6 +108,7 @@ impl Tree {
             TransferKind::Pull => "pull",
             TransferKind::Push => "push",
             TransferKind::Copy => "copy",
+            TransferKind::Fetch => "fetch",
         };
         let bar = match total {
             Some(total) => ProgressBar::new(total)

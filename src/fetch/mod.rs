@@ -1,0 +1,20 @@
+//! Sources that are not on this machine: files of web servers, and git repositories.
+//!
+//! [`Remote`] says what a text names; [`Fetcher`] brings it. Files come over the connections of
+//! [`registry`](crate::registry), repositories by the `git` program.
+
+mod checksum;
+mod error;
+mod fetcher;
+mod git;
+mod http;
+mod remote;
+
+#[cfg(test)]
+mod tests;
+
+pub use checksum::{Checksum, ParseChecksumError};
+pub use error::FetchError;
+pub use fetcher::{Checkout, Download, Fetcher};
+pub use git::{GitSource, GitTime, History};
+pub use remote::{ParseRemoteError, Remote, UrlSource};
