@@ -51,6 +51,23 @@ pub enum TransferEnd {
     Failed,
 }
 
+/// Something questionable that a check found in the Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The check's id.
+    pub id: &'static str,
+    /// What is questionable, one sentence without a full stop.
+    pub message: String,
+    /// One way out.
+    pub help: Option<String>,
+    /// The file as people are shown it.
+    pub file: String,
+    /// First line and column, in characters; both from 1.
+    pub start: (usize, usize),
+    /// Last line and column.
+    pub end: (usize, usize),
+}
+
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -60,6 +77,8 @@ pub enum Event {
     Info(String),
     /// Something the user should change or know.
     Warning(String),
+    /// What checks found, all at once, before the first step.
+    Checked(Vec<Found>),
     /// A step begins.
     StepStarted {
         /// Which.

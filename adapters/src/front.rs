@@ -5,13 +5,18 @@ use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::cli::flags::{Flags, Rootfs, as_pflag};
+use crate::cli::describe::{Look, What};
+use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Front {
     /// Build from flags.
     Build(Box<Flags>),
+    /// Check a Dockerfile.
+    Check(Box<Look>, Box<CheckFlags>),
+    /// Say what a Dockerfile can be asked for.
+    Describe(What, Box<Look>, TableFlag),
     /// Build from a CI platform's inputs.
     Ci(Vec<String>),
     /// Say what works here.
@@ -45,6 +50,29 @@ struct Cli {
 enum Command {
     /// Build an image and push it; kaniko's flags
     Build(Box<Flags>),
+    /// Say what is wrong with a Dockerfile, and what is most likely not meant
+    Check {
+        #[command(flatten)]
+        look: Box<Look>,
+        #[command(flatten)]
+        flags: Box<CheckFlags>,
+    },
+    /// Say which arguments, secrets, SSH agents and caches a target takes
+    Outline {
+        #[command(flatten)]
+        look: Box<Look>,
+        /// Form of the output
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: TableFlag,
+    },
+    /// Say which stages can be built
+    Targets {
+        #[command(flatten)]
+        look: Box<Look>,
+        /// Form of the output
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: TableFlag,
+    },
     /// Build as configured by Tekton, GitLab CI or GitHub Actions
     Ci {
         /// tekton, gitlab or github, if it shall not be recognised; then the platform's words
@@ -85,6 +113,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     let parsed = command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
     match parsed {
         Ok(Cli { command: Command::Build(flags) }) => Parsed::Front(Front::Build(flags)),
+        Ok(Cli { command: Command::Check { look, flags } }) => Parsed::Front(Front::Check(look, flags)),
+        Ok(Cli { command: Command::Outline { look, format } }) => {
+            Parsed::Front(Front::Describe(What::Outline, look, format))
+        }
+        Ok(Cli { command: Command::Targets { look, format } }) => {
+            Parsed::Front(Front::Describe(What::Targets, look, format))
+        }
         Ok(Cli { command: Command::Ci { words } }) => Parsed::Front(Front::Ci(words)),
         Ok(Cli { command: Command::Doctor(rootfs) }) => Parsed::Front(Front::Doctor(rootfs)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
@@ -110,6 +145,9 @@ pub(crate) fn flags(args: &[String]) -> Result<Flags, String> {
 fn command() -> clap::Command {
     Cli::command()
         .mut_subcommand("build", |c| as_pflag(c).override_usage("yadokari build [FLAGS]"))
+        .mut_subcommand("check", as_pflag)
+        .mut_subcommand("outline", as_pflag)
+        .mut_subcommand("targets", as_pflag)
         .mut_subcommand("doctor", as_pflag)
 }
 

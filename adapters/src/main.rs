@@ -16,8 +16,10 @@ mod vocabulary;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use cli::diagnostic;
+use cli::call::{self, Call};
+use cli::check::{self, Check};
 use cli::flags::IsolationFlag;
+use cli::{describe, diagnostic};
 use env::Env;
 use front::{Front, Parsed};
 use usage::Usage;
@@ -37,11 +39,18 @@ fn main() -> ExitCode {
 fn run(front: Front, env: &Env) -> Result<u8, Usage> {
     match front {
         Front::Build(flags) => {
+            match call::of(&flags)? {
+                Some(Call::Check(check)) => return check::run(&check, env),
+                Some(Call::Describe(what, format)) => return describe::run(what, &flags, format, env),
+                None => {}
+            }
             identify(flags.rootfs.isolation);
             try_threads()?;
             let job = cli::config::job(&flags, env)?;
             session::run(&job, env, &session::CommandLine)
         }
+        Front::Check(look, flags) => check::run(&Check::new(&look, &flags), env),
+        Front::Describe(what, look, format) => describe::run(what, &look.offline_flags(), format, env),
         Front::Ci(words) => {
             identify(IsolationFlag::Auto);
             try_threads()?;

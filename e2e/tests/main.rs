@@ -4,6 +4,7 @@ mod bases;
 mod build_chroot;
 mod build_inplace;
 mod build_overlay;
+mod checks;
 mod copy_semantics;
 mod dockerfile;
 mod early_push;

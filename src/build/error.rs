@@ -12,6 +12,9 @@ pub enum Error {
     /// The Dockerfile is wrong; all errors at once.
     #[error("{}", summary(.0))]
     Dockerfile(Vec<Diagnostic>),
+    /// Checks found something, and the Dockerfile or the build makes that an error.
+    #[error("checks found {} thing(s), and `error=true` makes them errors", .0.len())]
+    Checks(Vec<Diagnostic>),
     /// A `RUN` command failed.
     #[error("{}", .place.message)]
     Command {
@@ -94,9 +97,11 @@ impl Error {
     /// The same error, at an instruction, unless it has a place already.
     pub(super) fn at(self, place: &Place) -> Self {
         match self {
-            Error::Dockerfile(_) | Error::Command { .. } | Error::Step { .. } | Error::Cancelled { .. } => {
-                self
-            }
+            Error::Dockerfile(_)
+            | Error::Checks(_)
+            | Error::Command { .. }
+            | Error::Step { .. }
+            | Error::Cancelled { .. } => self,
             other => {
                 Error::Step { place: Box::new(place.diagnostic(other.to_string())), source: Box::new(other) }
             }
@@ -122,7 +127,7 @@ impl Error {
     /// The places to show, with what is wrong there.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         match self {
-            Error::Dockerfile(all) => all.clone(),
+            Error::Dockerfile(all) | Error::Checks(all) => all.clone(),
             Error::Command { place, .. } => vec![(**place).clone()],
             Error::Step { place, source } => {
                 let mut shown = (**place).clone();

@@ -2,8 +2,10 @@
 
 mod assemble;
 mod blobs;
+mod check;
 mod copy;
 mod demands;
+mod describe;
 mod error;
 mod executor;
 mod idle;
@@ -24,6 +26,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+pub use check::{BaseLookup, CheckReport, check};
+pub use describe::{outline, targets};
 pub use error::Error;
 
 use crate::config::{BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOutcome, StepOutcome};
@@ -62,7 +66,6 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     let source =
         context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
     let dockerfile = dockerfile::parse(&source).map_err(Error::Dockerfile)?;
-    dockerfile.warnings.iter().for_each(|w| events.warn(w.to_string()));
 
     let session = Session::open(config, events)?;
     let rights = session.try_rights();
@@ -77,6 +80,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     };
     let mut images = Images::new(&session.network, &session.registry);
     let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
+    check::check_build(&inputs, context.as_ref(), &mut images, events)?;
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
     let config = &BuildConfig { source_date_epoch, ..config.clone() };

@@ -27,7 +27,7 @@ pub struct Dockerfile {
     /// The stages, in order. Never empty.
     pub stages: Vec<Stage>,
     /// What is questionable but no error.
-    pub warnings: Vec<super::Diagnostic>,
+    pub warnings: Vec<super::checks::Finding>,
 }
 
 /// A `FROM` and the instructions up to the next.
@@ -41,6 +41,12 @@ pub struct Stage {
     pub platform: Option<Word>,
     /// The whole `FROM` line.
     pub span: Span,
+    /// `FROM` as written.
+    pub keyword: String,
+    /// `AS` as written.
+    pub as_keyword: Option<String>,
+    /// The physical lines it was read from, whole.
+    pub lines: Span,
     /// The comment lines above it, `#` left out, back to the last instruction or empty comment.
     pub comments: Vec<Word>,
     /// What follows.
@@ -56,6 +62,10 @@ pub struct Instruction {
     pub source: Source,
     /// From its keyword to its end, heredocs included.
     pub span: Span,
+    /// The keyword as written.
+    pub keyword: String,
+    /// The physical lines it was read from, whole: also a continuation with nothing in it.
+    pub lines: Span,
     /// The instruction as one line, continuations joined and comments removed; for `ONBUILD`
     /// what is stored in a config, heredoc bodies included.
     pub original: String,
@@ -118,6 +128,8 @@ pub struct KeyValue {
     pub key: Word,
     /// Right of it. In the legacy form `ENV k v` the rest of the line.
     pub value: Word,
+    /// Whether it is the legacy form.
+    pub legacy: bool,
 }
 
 /// Shell form or exec form, of `RUN`, `CMD`, `ENTRYPOINT`, `HEALTHCHECK CMD`.

@@ -104,6 +104,11 @@ impl<'s> PhysicalLines<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
         PhysicalLines { source, at: 0 }
     }
+
+    /// First byte after the lines read so far.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
 }
 
 impl Iterator for PhysicalLines<'_> {

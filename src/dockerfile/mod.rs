@@ -3,6 +3,7 @@
 //! Knows nothing of files, images or builds. The rules are BuildKit's Dockerfile frontend's
 //! (`frontend/dockerfile/{parser,instructions,shell}`), version 1.26.
 
+pub mod checks;
 mod directive;
 mod duration;
 mod expand;
@@ -35,7 +36,7 @@ pub use glob::{BadPattern, clean, go_match};
 pub use ignore::{IgnoreError, IgnoreMatcher, IgnoreRule, ParentMatches};
 pub use instruction::*;
 pub use mount::{Mount, MountError, MountType, Sharing};
-pub use parse::{parse, parse_trigger};
+pub use parse::{parse, parse_all, parse_trigger};
 pub use ports::expose_ports;
 pub use quote::{go_quote, go_quote_all};
 pub use run_form::RunForm;

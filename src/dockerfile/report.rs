@@ -1,5 +1,6 @@
 //! Where a parser puts what it finds wrong, so that it can go on and find more.
 
+use super::checks::{Finding, Rule};
 use super::{Diagnostic, Source, Span};
 
 /// Collects errors and warnings about one source.
@@ -7,7 +8,7 @@ use super::{Diagnostic, Source, Span};
 pub(super) struct Report<'s> {
     pub(super) source: &'s Source,
     pub(super) errors: Vec<Diagnostic>,
-    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) warnings: Vec<Finding>,
 }
 
 impl<'s> Report<'s> {
@@ -21,7 +22,13 @@ impl<'s> Report<'s> {
     }
 
     /// Records something questionable with one way out.
-    pub(super) fn warn(&mut self, span: Span, message: impl Into<String>, help: impl Into<String>) {
-        self.warnings.push(Diagnostic::new(self.source, span, message).with_help(help));
+    pub(super) fn warn(
+        &mut self,
+        rule: &'static Rule,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.warnings.push(Finding::new(rule, self.source, span, span, message).with_help(help));
     }
 }

@@ -66,6 +66,18 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Line and column of a byte, the column in characters, both from 1.
+    pub fn position(&self, at: usize) -> (usize, usize) {
+        let bytes = self.0.text.as_bytes();
+        let before = &bytes[..at.min(bytes.len())];
+        let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
+        // Bytes that continue a character are no character of their own.
+        let characters = before[line_start..].iter().filter(|b| **b & 0xc0 != 0x80).count();
+        (self.line(at), characters + 1)
+    }
+}
+
 /// Something wrong, or questionable, at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -79,18 +91,40 @@ pub struct Diagnostic {
     pub label: Option<String>,
     /// One way out.
     pub help: Option<String>,
+    /// The check that found it.
+    pub id: Option<&'static str>,
 }
 
 impl Diagnostic {
     /// A diagnostic without label and help.
     pub fn new(source: &Source, span: Span, message: impl Into<String>) -> Self {
-        Diagnostic { source: source.clone(), span, message: message.into(), label: None, help: None }
+        Diagnostic {
+            source: source.clone(),
+            span,
+            message: message.into(),
+            label: None,
+            help: None,
+            id: None,
+        }
     }
 
     /// Adds a way out.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Line and column of the first and the last character.
+    pub fn positions(&self) -> ((usize, usize), (usize, usize)) {
+        let last = self.span.end.saturating_sub(1).max(self.span.start);
+        (self.source.position(self.span.start), self.source.position(last))
+    }
+
+    /// Names the check that found it.
+    #[must_use]
+    pub fn with_id(mut self, id: &'static str) -> Self {
+        self.id = Some(id);
         self
     }
 

@@ -6,6 +6,33 @@ use crate::image::Platform;
 /// (BuildKit, `convert.go`, `proxyEnvFromBuildArgs`).
 pub const PROXY_ARGUMENTS: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 
+/// Arguments that mean something without an `ARG` (dockerfile reference, "BuildKit built-in build
+/// args"), beside those for platforms and proxies.
+const BUILT_IN: [&str; 12] = [
+    "BUILDKIT_BUILD_NAME",
+    "BUILDKIT_CACHE_MOUNT_NS",
+    "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
+    "BUILDKIT_DOCKERFILE_CHECK",
+    "BUILDKIT_INLINE_CACHE",
+    "BUILDKIT_MULTI_PLATFORM",
+    "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SBOM_SCAN_CONTEXT",
+    "BUILDKIT_SBOM_SCAN_STAGE",
+    "BUILDKIT_SYNTAX",
+    "SOURCE_DATE_EPOCH",
+    "TARGETSTAGE",
+];
+
+/// Whether an argument means something without an `ARG`.
+pub(super) fn is_known(name: &str) -> bool {
+    let platform = ["PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT"];
+    let of_platform = ["BUILD", "TARGET"]
+        .iter()
+        .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| platform.contains(&rest)));
+    let proxy = PROXY_ARGUMENTS.iter().any(|proxy| proxy.eq_ignore_ascii_case(name));
+    of_platform || proxy || BUILT_IN.contains(&name) || name.starts_with("BUILDKIT_ATTEST_")
+}
+
 /// The values given with `--build-arg`, and what follows from the platforms.
 #[derive(Debug, Clone)]
 pub struct Arguments {
@@ -22,6 +49,11 @@ impl Arguments {
     /// The value given for a name.
     pub fn given(&self, name: &str) -> Option<&str> {
         self.given.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The names given, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.given.iter().map(|(name, _)| name.as_str())
     }
 
     /// The target platform.

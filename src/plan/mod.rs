@@ -5,6 +5,8 @@
 //! what a step does. So everything but bytes is known here, before anything is unpacked.
 
 mod arguments;
+mod checks;
+mod globals;
 mod graph;
 mod history;
 mod inherit;
@@ -12,15 +14,19 @@ mod lower;
 mod metadata;
 mod mount;
 mod names;
+mod outline;
 mod scope;
 mod step;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
 pub use arguments::{Arguments, PROXY_ARGUMENTS};
+pub use checks::{BaseConfig, Ignore, Limits, Survey};
 pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
 pub use mount::{Access, CacheMount, FileOwner, RunMount, RunMountKind, RunNetwork, RunSecurity, Sharing};
+pub use outline::{Outline, OutlineArg, OutlineMount, Target, outline, targets};
 pub use step::{
     Action, CopyFrom, CopySource, CopyStep, FromImage, Ownership, Place, Plan, PlannedStage, RunStep, Script,
     StageBase, Step, WorkdirStep,

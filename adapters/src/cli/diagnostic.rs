@@ -3,9 +3,10 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use yadokari::build;
 use yadokari::dockerfile::Diagnostic;
+use yadokari::event::Found;
 
 use super::progress::text::clean_lines;
-use super::progress::{Failure, Place};
+use super::progress::{Failure, Place, Severity};
 use crate::usage::Usage;
 
 /// A failed build.
@@ -14,7 +15,7 @@ pub(crate) fn of_build(error: &build::Error, color: bool) -> Failure {
     if diagnostics.is_empty() {
         return of_text(&error.to_string(), error.help().as_deref(), color);
     }
-    let reports: Vec<String> = diagnostics.iter().map(|d| render(d, color)).collect();
+    let reports: Vec<String> = diagnostics.iter().map(|d| render(d, Kind::Error, color)).collect();
     Failure { report: reports.join("\n\n"), places: diagnostics.iter().map(place).collect() }
 }
 
@@ -36,7 +37,17 @@ pub(crate) fn of_text(message: &str, help: Option<&str>, color: bool) -> Failure
     Failure { report, places: vec![place] }
 }
 
-fn render(diagnostic: &Diagnostic, color: bool) -> String {
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It ends the build.
+    Error,
+    /// It is questionable.
+    Warning,
+}
+
+/// The message, the lines with the words underlined, and the way out.
+pub(crate) fn render(diagnostic: &Diagnostic, kind: Kind, color: bool) -> String {
     let message = clean_lines(&diagnostic.message);
     let help = diagnostic.help.as_deref().map(clean_lines);
     let label = diagnostic.label.as_deref().map(clean_lines);
@@ -52,7 +63,13 @@ fn render(diagnostic: &Diagnostic, color: bool) -> String {
         None => annotation,
     };
     let snippet = Snippet::source(text).path(name.as_str()).annotation(annotation);
-    let mut group = Level::ERROR.primary_title(message.as_str()).element(snippet);
+    let level = if kind == Kind::Error { Level::ERROR } else { Level::WARNING };
+    let title = level.primary_title(message.as_str());
+    let title = match diagnostic.id {
+        Some(id) => title.id(id),
+        None => title,
+    };
+    let mut group = title.element(snippet);
     if let Some(help) = &help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -64,11 +81,11 @@ fn renderer(color: bool) -> Renderer {
 }
 
 fn place(diagnostic: &Diagnostic) -> Place {
-    let (line, column) = position(diagnostic, diagnostic.span.start);
-    let last = diagnostic.span.end.saturating_sub(1).max(diagnostic.span.start);
-    let (end_line, end_column) = position(diagnostic, last);
+    let ((line, column), (end_line, end_column)) = diagnostic.positions();
     Place {
         message: clean_lines(&diagnostic.message),
+        id: diagnostic.id,
+        severity: Severity::Error,
         file: Some(clean_lines(diagnostic.source.name())),
         line: Some(line),
         column: Some(column),
@@ -78,14 +95,27 @@ fn place(diagnostic: &Diagnostic) -> Place {
     }
 }
 
-/// Line and column in characters, both from 1.
-fn position(diagnostic: &Diagnostic, at: usize) -> (usize, usize) {
-    let bytes = diagnostic.source.text().as_bytes();
-    let before = &bytes[..at.min(bytes.len())];
-    let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-    // Bytes that continue a character are no character of their own.
-    let characters = before[line_start..].iter().filter(|b| **b & 0xc0 != 0x80).count();
-    (diagnostic.source.line(at), characters + 1)
+/// What a check found, for programs.
+pub(crate) fn place_of(found: &Found) -> Place {
+    Place {
+        message: clean_lines(&found.message),
+        id: Some(found.id),
+        severity: Severity::Warning,
+        file: Some(clean_lines(&found.file)),
+        line: Some(found.start.0),
+        column: Some(found.start.1),
+        end_line: Some(found.end.0),
+        end_column: Some(found.end.1),
+        help: found.help.as_deref().map(clean_lines),
+    }
+}
+
+/// What a check found, in a line or two of a log.
+pub(crate) fn line_of(place: &Place) -> String {
+    let file = place.file.as_deref().unwrap_or_default();
+    let line = place.line.unwrap_or_default();
+    let help = place.help.as_ref().map_or(String::new(), |help| format!("; {help}"));
+    format!("{file}:{line}: {}{help} ({})", place.message, place.id.unwrap_or_default())
 }
 
 #[cfg(test)]

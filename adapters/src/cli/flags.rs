@@ -50,6 +50,12 @@ pub(crate) struct Flags {
     /// Most bytes of a file that is fetched, such as 500m or 16g
     #[arg(long, value_name = "SIZE", default_value = "16g")]
     pub(crate) fetch_limit: String,
+    /// Check the Dockerfile and build nothing, as --call=check
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Build nothing: check, outline or targets, each also with ,format=json
+    #[arg(long, value_name = "WHAT", default_value = "", hide_default_value = true)]
+    pub(crate) call: String,
 
     #[command(flatten)]
     pub(crate) result: Result,
@@ -67,6 +73,57 @@ pub(crate) struct Flags {
     pub(crate) ignored: Ignored,
     #[command(flatten)]
     pub(crate) missing: Missing,
+}
+
+/// What `yadokari check` has beside the Dockerfile.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct CheckFlags {
+    /// Form of the report
+    #[arg(long, value_name = "FORMAT", default_value = "human")]
+    pub(crate) format: FormatFlag,
+    /// What is known of base images
+    #[arg(long, value_name = "WHAT", default_value = "fetch")]
+    pub(crate) bases: BasesFlag,
+    #[command(flatten)]
+    pub(crate) registry: Registry,
+}
+
+/// `--format` of a check.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatFlag {
+    /// For people
+    #[default]
+    Human,
+    /// As `docker build --call=check,format=json`, with more beside it
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+    /// GitLab's code quality report
+    Gitlab,
+    /// GitHub's annotations
+    Github,
+}
+
+/// `--bases` of a check.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BasesFlag {
+    /// Fetch their configs, and go on without those that cannot be had
+    #[default]
+    Fetch,
+    /// Fetch nothing; what needs them is not checked
+    Skip,
+    /// Fetch nothing; count each as an image that sets only PATH
+    Empty,
+}
+
+/// `--format` of an outline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFlag {
+    /// For people
+    #[default]
+    Table,
+    /// As `docker build --call=outline,format=json`
+    Json,
 }
 
 /// What becomes of the image.

@@ -1,7 +1,10 @@
 //! The command line: flags as typed, what they mean, and how a build is shown.
 
+pub(crate) mod call;
+pub(crate) mod check;
 pub(crate) mod config;
 pub(crate) mod credentials;
+pub(crate) mod describe;
 pub(crate) mod diagnostic;
 pub(crate) mod fetch;
 pub(crate) mod files;

@@ -73,7 +73,21 @@ impl Markup for Commands {
         self.annotation("warning", &[], text)
     }
 
+    fn found(&mut self, place: &Place) -> String {
+        self.placed("warning", place)
+    }
+
     fn error(&mut self, place: &Place) -> String {
+        self.placed("error", place)
+    }
+
+    fn line(&self, line: String) -> String {
+        neutral(&line)
+    }
+}
+
+impl Commands {
+    fn placed(&self, kind: &str, place: &Place) -> String {
         let mut properties = Vec::new();
         if let Some(file) = &place.file {
             properties.push(("file", self.file(file)));
@@ -91,12 +105,11 @@ impl Markup for Commands {
                 properties.push((name, value.to_string()));
             }
         }
+        if let Some(id) = place.id {
+            properties.push(("title", id.to_owned()));
+        }
         let help = place.help.as_ref().map_or(String::new(), |h| format!("\n{h}"));
-        self.annotation("error", &properties, &format!("{}{help}", place.message))
-    }
-
-    fn line(&self, line: String) -> String {
-        neutral(&line)
+        self.annotation(kind, &properties, &format!("{}{help}", place.message))
     }
 }
 
@@ -106,11 +119,11 @@ fn neutral(text: &str) -> String {
 }
 
 /// Escapes a command's message (actions/runner, ActionCommand.cs).
-fn message(text: &str) -> String {
+pub(crate) fn message(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// Escapes a property of a command.
-fn property(text: &str) -> String {
+pub(crate) fn property(text: &str) -> String {
     message(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,7 +1,7 @@
 //! GitHub Actions (and Gitea's, Forgejo's): inputs in `INPUT_*` variables, results in
 //! `GITHUB_OUTPUT`, a summary, groups and annotations.
 
-mod commands;
+pub(crate) mod commands;
 mod summary;
 
 use std::fs::OpenOptions;

@@ -233,6 +233,7 @@ fn errors_are_annotations_of_the_file() {
         column: Some(1),
         end_column: Some(4),
         help: Some("did you mean COPY?".into()),
+        ..Place::default()
     };
     assert_eq!(
         commands(&[]).error(&place),

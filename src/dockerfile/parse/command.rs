@@ -1,6 +1,7 @@
 //! `CMD`, `ENTRYPOINT`, `SHELL`, and commands in general: a JSON array, or text for the shell.
 
 use super::statement::{Arguments, Statement};
+use crate::dockerfile::checks::rule;
 use crate::dockerfile::report::Report;
 use crate::dockerfile::{Command, InstructionKind};
 use std::ops::Range;
@@ -39,7 +40,7 @@ pub(super) fn command(
             if looks_like_json(&word.text) {
                 let message = "this is not a JSON array, so it is given to the shell as text";
                 let help = "JSON needs double quotes, commas between the strings, and doubled backslashes";
-                report.warn(word.span, message, help);
+                report.warn(&rule::JSON_MISSPELT, word.span, message, help);
             }
             Some(Command::Shell(word))
         }

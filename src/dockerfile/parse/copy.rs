@@ -1,6 +1,7 @@
 //! `COPY` and `ADD`.
 
 use super::statement::{Arguments, Statement};
+use crate::dockerfile::checks::rule;
 use crate::dockerfile::flags::{Flags, Takes};
 use crate::dockerfile::heredoc::Opening;
 use crate::dockerfile::report::Report;
@@ -107,7 +108,8 @@ fn source(word: &Word, is_json: bool, heredocs: &[Heredoc], report: &mut Report<
     }
     if is_json {
         let message = format!("a heredoc in a JSON array has no body, so `{}` will be empty", opening.name);
-        report.warn(word.span, message, "write the sources without brackets and quotes");
+        let help = "write the sources without brackets and quotes";
+        report.warn(&rule::EMPTY_HEREDOC, word.span, message, help);
     }
     let end = Span::new(word.span.end, word.span.end);
     CopySource::Heredoc(Heredoc {

@@ -48,13 +48,14 @@ fn pairs(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<Vec<KeyVa
             report.error(statement.line.span(key), message, help);
             return None;
         };
-        return Some(vec![KeyValue { key: statement.line.word(key), value: statement.line.word(value) }]);
+        let (key, value) = (statement.line.word(key), statement.line.word(value));
+        return Some(vec![KeyValue { key, value, legacy: true }]);
     }
     let mut pairs = Vec::new();
     for word in &words {
         match split(statement, word) {
             Some((key, _)) if key.text.is_empty() => blank_name(statement, word, report),
-            Some((key, value)) => pairs.push(KeyValue { key, value }),
+            Some((key, value)) => pairs.push(KeyValue { key, value, legacy: false }),
             None => {
                 let message = format!("`{}` has no `=`", word.text);
                 let help = format!(

@@ -9,6 +9,7 @@ mod settings;
 mod stage;
 mod statement;
 
+use super::checks::{Finding, rule};
 use super::directive::{self, Directives};
 use super::heredoc::{self, Opening};
 use super::lines::{self, Line, MAX_LINE, PhysicalLine, PhysicalLines};
@@ -21,6 +22,14 @@ use statement::{Parsed, Statement};
 /// # Errors
 /// Everything that is wrong, in the order of the text.
 pub fn parse(source: &Source) -> Result<Dockerfile, Vec<Diagnostic>> {
+    let (dockerfile, errors) = parse_all(source);
+    if errors.is_empty() { Ok(dockerfile) } else { Err(errors) }
+}
+
+/// Parses a Dockerfile and goes on after errors: what could be read, without the instructions
+/// that are wrong, and everything that is wrong, in the order of the text. Without errors the
+/// Dockerfile is whole.
+pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
     let mut reader = Reader::new(source, '\\', Directives::default());
     let mut dockerfile = Dockerfile {
         source: source.clone(),
@@ -56,7 +65,8 @@ pub fn parse(source: &Source) -> Result<Dockerfile, Vec<Diagnostic>> {
         reader.report.error(end, "the Dockerfile has no stage", help);
     }
     dockerfile.escape = reader.escape;
-    reader.finish().map(|warnings| Dockerfile { warnings, ..dockerfile })
+    let (warnings, errors) = reader.finish();
+    (Dockerfile { warnings, ..dockerfile }, errors)
 }
 
 /// Parses one trigger of an `ONBUILD`, as it stands in the config of an image: the instruction,
@@ -84,9 +94,11 @@ pub fn parse_trigger(source: &Source, escape: char) -> Result<Instruction, Vec<D
         let message = format!("a trigger is one instruction, not {}", found.len());
         reader.report.error(whole, message, "the image that sets it has to be changed");
     }
-    reader.finish()?;
-    // Not empty: that was reported above.
-    found.pop().ok_or_else(Vec::new)
+    let (_, errors) = reader.finish();
+    match found.pop() {
+        Some(trigger) if errors.is_empty() => Ok(trigger),
+        _ => Err(errors),
+    }
 }
 
 /// Where in the file the parser is.
@@ -119,6 +131,8 @@ impl Place {
 /// A logical line and what stood around it.
 struct Logical {
     line: Line,
+    /// First byte of its first physical line.
+    start: usize,
     /// Comment lines since the last instruction.
     comments: Vec<Word>,
 }
@@ -139,10 +153,20 @@ impl<'s> Reader<'s> {
         Reader { source, lines, directives, escape, comments: Vec::new(), report: Report::new(source) }
     }
 
-    fn finish(self) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+    fn finish(self) -> (Vec<Finding>, Vec<Diagnostic>) {
         let Report { mut errors, warnings, .. } = self.report;
         errors.sort_by_key(|error| error.span.start);
-        if errors.is_empty() { Ok(warnings) } else { Err(errors) }
+        (warnings, errors)
+    }
+
+    /// The last physical line read so far, without its line ending.
+    fn last_line(&self) -> Span {
+        let end = self.lines.at();
+        let bytes = &self.source.text().as_bytes()[..end];
+        let before = &bytes[..end.saturating_sub(1)];
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let ending = bytes[start..].iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        Span::new(start, end - ending)
     }
 
     /// The next logical line that holds an instruction.
@@ -163,6 +187,7 @@ impl<'s> Reader<'s> {
                 continue;
             }
             let mut line = Line::default();
+            let begin = first.start;
             match lines::continued(trimmed, self.escape) {
                 Some(before) => {
                     line.push(before, start);
@@ -171,7 +196,7 @@ impl<'s> Reader<'s> {
                 None if trimmed.is_empty() => continue,
                 None => line.push(trimmed, start),
             }
-            return Some(Logical { line, comments: std::mem::take(&mut self.comments) });
+            return Some(Logical { line, start: begin, comments: std::mem::take(&mut self.comments) });
         }
     }
 
@@ -205,7 +230,10 @@ impl<'s> Reader<'s> {
         }
         if let Some(span) = empty {
             let message = "an empty line stands in the middle of an instruction";
-            self.report.warn(span, message, "remove it, or put a `#` in it");
+            // BuildKit points at the line that ends the instruction.
+            let lines = self.last_line();
+            let finding = Finding::new(&rule::NO_EMPTY_CONTINUATION, self.source, lines, span, message);
+            self.report.warnings.push(finding.with_help("remove it, or put a `#` in it"));
         }
     }
 
@@ -258,7 +286,8 @@ impl<'s> Reader<'s> {
         let end = heredocs.last().map_or(0, |heredoc| heredoc::end(heredoc, self.source));
         let mut span = statement.span();
         span.end = span.end.max(end);
-        let parsed = statement.parse(&heredocs, span, &logical.comments, &mut self.report);
+        let lines = Span::new(logical.start, self.last_line().end);
+        let parsed = statement.parse(&heredocs, span, lines, &logical.comments, &mut self.report);
         (statement.name() == Some("FROM"), parsed)
     }
 

@@ -3,25 +3,30 @@
 use super::statement::Statement;
 use crate::dockerfile::flags::Takes;
 use crate::dockerfile::report::Report;
-use crate::dockerfile::{Stage, Word, words};
+use crate::dockerfile::{Span, Stage, Word, words};
 
-pub(super) fn parse(statement: &Statement<'_>, comments: &[Word], report: &mut Report<'_>) -> Option<Stage> {
+pub(super) fn parse(
+    statement: &Statement<'_>,
+    lines: Span,
+    comments: &[Word],
+    report: &mut Report<'_>,
+) -> Option<Stage> {
     let flags = statement.check_flags(&[("platform", Takes::Value)], report);
     let words = words::split(statement.line, statement.rest.clone());
-    let (base, name) = match words.as_slice() {
+    let (base, named) = match words.as_slice() {
         [] => {
             statement.missing("an image", "FROM alpine:3.22", report);
             return None;
         }
         [base] => (base, None),
-        [base, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => (base, Some(name)),
+        [base, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => (base, Some((keyword, name))),
         [_, second, ..] => {
             let message = "FROM takes an image, or an image, `AS` and a name";
             report.error(second.span, message, "write `FROM image AS name`");
             return None;
         }
     };
-    let name = name.map(|word| Word { text: word.text.to_lowercase(), span: word.span });
+    let name = named.map(|(_, word)| Word { text: word.text.to_lowercase(), span: word.span });
     if let Some(name) = name.as_ref().filter(|name| !is_stage_name(&name.text)) {
         let message = format!("`{}` cannot name a stage", name.text);
         let help = "a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`";
@@ -33,6 +38,9 @@ pub(super) fn parse(statement: &Statement<'_>, comments: &[Word], report: &mut R
         name,
         platform: flags.value("platform"),
         span: statement.span(),
+        keyword: statement.keyword().to_owned(),
+        as_keyword: named.map(|(keyword, _)| keyword.text.clone()),
+        lines,
         comments: comments.to_vec(),
         instructions: Vec::new(),
     })

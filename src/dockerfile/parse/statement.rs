@@ -1,6 +1,7 @@
 //! One instruction: its keyword, flags and arguments, and which reader understands them.
 
 use super::{command, copy, environment, healthcheck, run, settings, stage};
+use crate::dockerfile::checks::rule;
 use crate::dockerfile::flags::{self, Flags, RawFlag, Takes};
 use crate::dockerfile::json::{self, NoStrings};
 use crate::dockerfile::lines::Line;
@@ -69,6 +70,11 @@ impl<'l> Statement<'l> {
         NAMES.into_iter().find(|name| keyword.eq_ignore_ascii_case(name))
     }
 
+    /// The keyword as written.
+    pub(super) fn keyword(&self) -> &str {
+        self.line.slice(self.keyword.clone())
+    }
+
     /// From the keyword to the end of the line.
     pub(super) fn span(&self) -> Span {
         self.line.span(self.whole.clone())
@@ -99,23 +105,30 @@ impl<'l> Statement<'l> {
         &self,
         heredocs: &[Heredoc],
         span: Span,
+        lines: Span,
         comments: &[Word],
         report: &mut Report<'_>,
     ) -> Option<Parsed> {
         if self.name() == Some("FROM") {
-            return stage::parse(self, comments, report).map(Parsed::Stage);
+            return stage::parse(self, lines, comments, report).map(Parsed::Stage);
         }
-        let kind = self.kind(heredocs, span, report)?;
+        let kind = self.kind(heredocs, span, lines, report)?;
         let original = match kind {
             InstructionKind::Onbuild(_) => self.trigger_text(heredocs, report),
             _ => self.line.slice(self.whole.clone()).to_owned(),
         };
         let source = report.source.clone();
-        let comments = comments.to_vec();
-        Some(Parsed::Instruction(Instruction { kind, source, span, original, comments }))
+        let (keyword, comments) = (self.keyword().to_owned(), comments.to_vec());
+        Some(Parsed::Instruction(Instruction { kind, source, span, keyword, lines, original, comments }))
     }
 
-    fn kind(&self, heredocs: &[Heredoc], span: Span, report: &mut Report<'_>) -> Option<InstructionKind> {
+    fn kind(
+        &self,
+        heredocs: &[Heredoc],
+        span: Span,
+        lines: Span,
+        report: &mut Report<'_>,
+    ) -> Option<InstructionKind> {
         let Some(name) = self.name() else {
             self.unknown(report);
             return None;
@@ -131,7 +144,7 @@ impl<'l> Statement<'l> {
             "HEALTHCHECK" => healthcheck::healthcheck(self, report),
             "LABEL" => environment::label(self, report),
             "MAINTAINER" => settings::maintainer(self, report),
-            "ONBUILD" => self.onbuild(heredocs, span, report),
+            "ONBUILD" => self.onbuild(heredocs, span, lines, report),
             "RUN" => run::run(self, heredocs, report),
             "SHELL" => command::shell(self, report),
             "STOPSIGNAL" => settings::stopsignal(self, report),
@@ -158,7 +171,13 @@ impl<'l> Statement<'l> {
         );
     }
 
-    fn onbuild(&self, heredocs: &[Heredoc], span: Span, report: &mut Report<'_>) -> Option<InstructionKind> {
+    fn onbuild(
+        &self,
+        heredocs: &[Heredoc],
+        span: Span,
+        lines: Span,
+        report: &mut Report<'_>,
+    ) -> Option<InstructionKind> {
         self.check_flags(&[], report);
         if self.rest.is_empty() {
             self.missing("an instruction", "ONBUILD RUN …", report);
@@ -171,7 +190,7 @@ impl<'l> Statement<'l> {
             return None;
         }
         let span = Span::new(inner.span().start, span.end);
-        match inner.parse(heredocs, span, &[], report)? {
+        match inner.parse(heredocs, span, lines, &[], report)? {
             Parsed::Instruction(trigger) => Some(InstructionKind::Onbuild(Box::new(trigger))),
             Parsed::Stage(_) => None,
         }
@@ -202,7 +221,8 @@ impl<'l> Statement<'l> {
             let name = self.name().unwrap_or_default();
             let span = self.line.span(self.keyword.end..self.rest.start);
             let message = format!("{name} takes no flags, these are ignored");
-            report.warn(self.line_span_trimmed(span, report), message, "remove them");
+            let span = self.line_span_trimmed(span, report);
+            report.warn(&rule::IGNORED_FLAGS, span, message, "remove them");
         }
     }
 

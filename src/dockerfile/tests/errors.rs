@@ -104,6 +104,7 @@ fn warns_of_what_is_questionable() {
     ] {
         let warnings = parsed(text).warnings;
         let [warning] = warnings.as_slice() else { panic!("{text:?}: {warnings:?}") };
+        let warning = &warning.diagnostic;
         assert_eq!(warning.source.slice(warning.span), place, "{text:?}");
         assert!(warning.message.contains(told), "{text:?}: {warning}");
     }

@@ -152,7 +152,8 @@ proptest! {
             match parse(&source(&text)) {
                 Ok(dockerfile) => {
                     prop_assert!(!dockerfile.stages.is_empty());
-                    check_spans(&text, &dockerfile.warnings);
+                    let warnings: Vec<_> = dockerfile.warnings.iter().map(|w| w.diagnostic.clone()).collect();
+                    check_spans(&text, &warnings);
                     let stages = dockerfile.stages.iter().flat_map(|stage| &stage.instructions);
                     stages.chain(&dockerfile.global_args).for_each(check_instruction);
                 }

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 use yadokari::event::{Event, StepId, Stream, TransferEnd};
 
 use super::text::{Redactor, clean, seconds};
-use super::{Failure, Screen};
+use super::{Failure, Place, Screen};
+use crate::cli::diagnostic;
 
 /// The log.
 pub(crate) struct JsonLog {
@@ -44,6 +45,15 @@ impl JsonLog {
         let _ = state.writer.flush();
     }
 
+    fn place(&self, level: &str, place: &Place) {
+        // A struct of strings and numbers always has a JSON form.
+        let mut more = serde_json::to_value(place).unwrap_or(Value::Null);
+        if let Value::Object(map) = &mut more {
+            map.remove("message");
+        }
+        self.write(level, &place.message, more);
+    }
+
     fn redacted(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.redactor.redact(text)),
@@ -63,6 +73,9 @@ impl Screen for JsonLog {
             Event::Debug(text) => self.write("debug", &text, Value::Null),
             Event::Info(text) => self.write("info", &text, Value::Null),
             Event::Warning(text) => self.write("warning", &text, Value::Null),
+            Event::Checked(found) => {
+                found.iter().map(diagnostic::place_of).for_each(|place| self.place("warning", &place));
+            }
             Event::StepStarted { id, stage_name, number, total, text, line } => {
                 let label = format!("{stage_name} {number}/{total}");
                 {
@@ -111,14 +124,7 @@ impl Screen for JsonLog {
     }
 
     fn failure(&self, failure: &Failure) {
-        for place in &failure.places {
-            // A struct of strings and numbers always has a JSON form.
-            let mut more = serde_json::to_value(place).unwrap_or(Value::Null);
-            if let Value::Object(map) = &mut more {
-                map.remove("message");
-            }
-            self.write("error", &place.message, more);
-        }
+        failure.places.iter().for_each(|place| self.place("error", place));
     }
 
     fn close(&self) {}
@@ -131,7 +137,6 @@ mod tests {
     use pretty_assertions::assert_eq;
 
     use super::*;
-    use crate::cli::progress::Place;
     use crate::cli::progress::plain::tests::{Page, finished, output, step};
 
     #[test]
@@ -159,7 +164,7 @@ mod tests {
             json!({ "level": "info", "msg": "done in 1.5s", "step": "stage-0 1/2", "seconds": 1.5,
                 "layer_bytes": 2_000_000, "compressed_bytes": 500_000 }),
             json!({ "level": "error", "msg": "failed after 0.0s", "step": "stage-0 1/2", "seconds": 0.0 }),
-            json!({ "level": "error", "msg": "m", "file": "D", "line": 3 }),
+            json!({ "level": "error", "msg": "m", "severity": "error", "file": "D", "line": 3 }),
         ];
         assert_eq!(lines, expected);
     }

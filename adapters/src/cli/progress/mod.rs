@@ -44,6 +44,11 @@ pub(crate) struct Failure {
 pub(crate) struct Place {
     /// What is wrong.
     pub(crate) message: String,
+    /// The check that found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<&'static str>,
+    /// How bad it is.
+    pub(crate) severity: Severity,
     /// File as shown to people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file: Option<String>,
@@ -62,6 +67,17 @@ pub(crate) struct Place {
     /// One way out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) help: Option<String>,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// It ends the build.
+    #[default]
+    Error,
+    /// It is questionable.
+    Warning,
 }
 
 /// A screen, and the handle to send events to it.
@@ -155,7 +171,7 @@ pub(crate) enum Sink {
 fn importance(event: &Event) -> Level {
     match event {
         Event::Debug(_) => Level::Debug,
-        Event::Warning(_) => Level::Warning,
+        Event::Warning(_) | Event::Checked(_) => Level::Warning,
         Event::StepOutput { .. } | Event::StepFailed { .. } => Level::Error,
         _ => Level::Info,
     }

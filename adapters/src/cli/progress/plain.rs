@@ -9,6 +9,7 @@ use yadokari::event::{Event, StepId, TransferEnd, TransferId, TransferKind};
 
 use super::text::{Redactor, bytes, clean, clean_lines, seconds};
 use super::{Failure, Place, Screen};
+use crate::cli::diagnostic;
 
 /// How a platform folds lines and marks what matters. Everything returned is written as it is.
 pub(crate) trait Markup: Send {
@@ -37,6 +38,10 @@ pub(crate) trait Markup: Send {
     fn warning(&mut self, text: &str) -> String {
         let _ = text;
         String::new()
+    }
+    /// What a check found, in addition to its line.
+    fn found(&mut self, place: &Place) -> String {
+        self.warning(&diagnostic::line_of(place))
     }
     /// An error, in addition to its report.
     fn error(&mut self, place: &Place) -> String {
@@ -134,9 +139,7 @@ impl Screen for PlainLog {
         let mut state = self.state();
         state.end_fold();
         for place in &failure.places {
-            let mut place = place.clone();
-            place.message = state.redactor.redact(place.message);
-            place.help = place.help.map(|help| state.redactor.redact(help));
+            let place = state.redacted(place.clone());
             let command = state.markup.error(&place);
             state.command(&command);
         }
@@ -163,6 +166,14 @@ impl State {
                 let command = self.markup.warning(&text);
                 self.command(&command);
                 self.say(&format!("warning: {text}"));
+            }
+            Event::Checked(found) => {
+                for place in found.iter().map(diagnostic::place_of) {
+                    let place = self.redacted(place);
+                    let command = self.markup.found(&place);
+                    self.command(&command);
+                    self.say(&format!("warning: {}", diagnostic::line_of(&place)));
+                }
             }
             Event::StepStarted { id, stage_name, number, total, text, .. } => {
                 let label = clean(format!("[{stage_name} {number}/{total}]").as_bytes());
@@ -198,6 +209,12 @@ impl State {
             }
         }
         self.flush();
+    }
+
+    fn redacted(&self, mut place: Place) -> Place {
+        place.message = self.redactor.redact(place.message);
+        place.help = place.help.map(|help| self.redactor.redact(help));
+        place
     }
 
     fn progress(&mut self, id: TransferId, moved: u64) {

@@ -11,6 +11,7 @@ use yadokari::event::{Event, StepId, TransferEnd, TransferId, TransferKind};
 
 use super::text::{Redactor, bytes, clean, clean_lines, seconds};
 use super::{Failure, Screen};
+use crate::cli::diagnostic;
 
 /// How often a moving part is drawn.
 const TICK: Duration = Duration::from_millis(100);
@@ -140,6 +141,12 @@ impl Screen for Tree {
             Event::Warning(text) => {
                 let text = self.redactor.redact(clean_lines(&text));
                 self.print(&format!("{} {text}", self.paint("33", "warning:")));
+            }
+            Event::Checked(found) => {
+                for place in found.iter().map(diagnostic::place_of) {
+                    let text = self.redactor.redact(diagnostic::line_of(&place));
+                    self.print(&format!("{} {text}", self.paint("33", "warning:")));
+                }
             }
             Event::StepStarted { id, stage_name, number, total, text, .. } => {
                 self.start_step(id, &stage_name, number, total, &text);

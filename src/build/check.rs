@@ -1,0 +1,250 @@
+//! Checks of a Dockerfile, without building it and before building it.
+
+use crate::config::BuildConfig;
+use crate::context::{self, Context};
+use crate::dockerfile::checks::{Finding, Linter, Options, check_text, options};
+use crate::dockerfile::{self, Diagnostic, Dockerfile, Source};
+use crate::event::{Event, Events, Found};
+use crate::image::{ImageConfig, Platform};
+use crate::plan::{self, Arguments, BaseImage, Bases, FromImage, Ignore, Inputs, Limits, PlanError, Survey};
+
+use super::images::Images;
+use super::{Error, Session};
+
+/// The build argument that replaces a file's `# check=`.
+const OPTIONS: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// What is known of base images while checking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseLookup {
+    /// Their configs are fetched; of one that cannot be had nothing is known.
+    Fetch,
+    /// Nothing is fetched, and nothing is known.
+    Skip,
+    /// Nothing is fetched; each counts as an image that sets no variables but `PATH`.
+    Empty,
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct CheckReport {
+    /// The Dockerfile.
+    pub source: Source,
+    /// What rules found, in BuildKit's order.
+    pub findings: Vec<Finding>,
+    /// What is wrong, in the order of the text.
+    pub errors: Vec<Diagnostic>,
+    /// What could not be looked at, and why.
+    pub notes: Vec<String>,
+    /// Whether findings count as errors: the file or the build says `error=true`.
+    pub findings_are_errors: bool,
+}
+
+impl CheckReport {
+    /// Whether something is wrong.
+    pub fn fails(&self) -> bool {
+        !self.errors.is_empty() || (self.findings_are_errors && !self.findings.is_empty())
+    }
+}
+
+/// Checks the Dockerfile of a build: all its stages, or those that the target needs if one is
+/// named.
+///
+/// # Errors
+/// The context or the Dockerfile cannot be read.
+pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Result<CheckReport, Error> {
+    let mut context =
+        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
+    let source =
+        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    let (dockerfile, errors) = dockerfile::parse_all(&source);
+    let mut report =
+        CheckReport { source, findings: Vec::new(), errors, notes: Vec::new(), findings_are_errors: false };
+    let chosen = match chosen_options(&dockerfile, config) {
+        Ok(chosen) => chosen,
+        Err(error) => {
+            report.errors.push(*error);
+            Options::default()
+        }
+    };
+    report.findings_are_errors = chosen.error;
+    let mut linter = Linter::new(chosen);
+    check_text(&dockerfile, report.errors.first().map(|e| e.span.start), &mut linter);
+    if report.errors.is_empty() {
+        let bases = match lookup {
+            BaseLookup::Fetch => &mut Fetched::open(config, events)? as &mut dyn Configs,
+            BaseLookup::Skip => &mut Nothing,
+            BaseLookup::Empty => &mut Bare,
+        };
+        check_plan(config, &dockerfile, context.as_ref(), bases, &mut linter, &mut report);
+    }
+    report.findings = linter.findings;
+    Ok(report)
+}
+
+/// Checks what is about to be built, warns of what is found, and ends the build if the file
+/// asks for that.
+pub(super) fn check_build(
+    inputs: &Inputs<'_>,
+    context: Option<&Context>,
+    images: &mut Images<'_>,
+    events: &Events,
+) -> Result<(), Error> {
+    let given = inputs.arguments.given(OPTIONS);
+    let chosen = options(inputs.dockerfile, given).map_err(|error| Error::Dockerfile(vec![*error]))?;
+    let mut linter = Linter::new(chosen);
+    check_text(inputs.dockerfile, None, &mut linter);
+    let survey = Survey { inputs, all_stages: false, ignore: ignore(context) };
+    // The plan has asked for all of them.
+    let mut known = |image: &FromImage, platform: &Platform| {
+        images.get(image, platform).ok().map(|resolved| resolved.config.clone())
+    };
+    survey.run(&mut known, &mut linter);
+    let fails = linter.fails();
+    let findings: Vec<Diagnostic> = linter.findings.into_iter().map(|f| f.diagnostic).collect();
+    if fails {
+        return Err(Error::Checks(findings));
+    }
+    if !findings.is_empty() {
+        events.send(Event::Checked(findings.into_iter().map(found).collect()));
+    }
+    Ok(())
+}
+
+fn found(diagnostic: Diagnostic) -> Found {
+    let (start, end) = diagnostic.positions();
+    Found {
+        id: diagnostic.id.unwrap_or_default(),
+        file: diagnostic.source.name().to_owned(),
+        message: diagnostic.message,
+        help: diagnostic.help,
+        start,
+        end,
+    }
+}
+
+fn chosen_options(dockerfile: &Dockerfile, config: &BuildConfig) -> Result<Options, Box<Diagnostic>> {
+    let given = config.build_args.iter().rev().find(|(name, _)| name == OPTIONS);
+    options(dockerfile, given.map(|(_, value)| value.as_str()))
+}
+
+fn ignore(context: Option<&Context>) -> Option<Ignore<'_>> {
+    let rules = context?.ignore()?;
+    Some(Ignore { file: &rules.path, matcher: &rules.matcher })
+}
+
+/// The rules that need variables and base images, and what is wrong with the plan.
+fn check_plan(
+    config: &BuildConfig,
+    dockerfile: &Dockerfile,
+    context: Option<&Context>,
+    bases: &mut dyn Configs,
+    linter: &mut Linter,
+    report: &mut CheckReport,
+) {
+    let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let arguments = Arguments::new(&config.build_args, &platform);
+    let inputs = Inputs {
+        dockerfile,
+        arguments: &arguments,
+        target: config.target.as_deref(),
+        contexts: &config.build_contexts,
+        platform_given: config.platform.is_some(),
+    };
+    let survey = Survey { inputs: &inputs, all_stages: config.target.is_none(), ignore: ignore(context) };
+    let limits = survey.run(&mut |image, platform| bases.config(image, platform), linter);
+    report.errors.extend(plan_errors(&inputs, bases));
+    report.notes.extend(bases.notes());
+    let Limits { error, unknown } = limits;
+    // The plan leaves out stages that the target does not need, and their errors.
+    report.errors.extend(error.filter(|e| !report.errors.iter().any(|known| known.span == e.span)));
+    report.errors.sort_by_key(|e| e.span.start);
+    if !unknown.is_empty() {
+        let names = unknown.join(", ");
+        report.notes.push(format!(
+            "nothing is known of {names}: variables (UndefinedVar) and platforms (InvalidBaseImagePlatform) \
+             were not checked in stages built on it"
+        ));
+    }
+}
+
+/// What is wrong with the stages that the target needs.
+fn plan_errors(inputs: &Inputs<'_>, bases: &mut dyn Configs) -> Vec<Diagnostic> {
+    struct Lenient<'a>(&'a mut dyn Configs);
+
+    impl Bases for Lenient<'_> {
+        type Error = std::convert::Infallible;
+
+        fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, Self::Error> {
+            Ok(BaseImage { config: self.0.config(image, platform).unwrap_or_default() })
+        }
+    }
+
+    match plan::plan(inputs, &mut Lenient(bases)) {
+        Err(PlanError::Dockerfile(errors)) => errors,
+        Ok(_) => Vec::new(),
+    }
+}
+
+/// Where configs of base images come from.
+trait Configs {
+    fn config(&mut self, image: &FromImage, platform: &Platform) -> Option<ImageConfig>;
+
+    /// Why some could not be had.
+    fn notes(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+struct Nothing;
+
+impl Configs for Nothing {
+    fn config(&mut self, _: &FromImage, _: &Platform) -> Option<ImageConfig> {
+        None
+    }
+}
+
+struct Bare;
+
+impl Configs for Bare {
+    fn config(&mut self, _: &FromImage, platform: &Platform) -> Option<ImageConfig> {
+        let mut config = ImageConfig::default();
+        config.set_platform(platform);
+        Some(config)
+    }
+}
+
+/// From registries and layouts; each is asked for once.
+struct Fetched<'a> {
+    session: Session<'a>,
+    known: Vec<(FromImage, Platform, Option<ImageConfig>)>,
+    notes: Vec<String>,
+}
+
+impl<'a> Fetched<'a> {
+    fn open(config: &'a BuildConfig, events: &Events) -> Result<Self, Error> {
+        Ok(Fetched { session: Session::open(config, events)?, known: Vec::new(), notes: Vec::new() })
+    }
+}
+
+impl Configs for Fetched<'_> {
+    fn config(&mut self, image: &FromImage, platform: &Platform) -> Option<ImageConfig> {
+        if let Some((.., known)) = self.known.iter().find(|(i, p, _)| i == image && p == platform) {
+            return known.clone();
+        }
+        let mut images = Images::new(&self.session.network, &self.session.registry);
+        let config = match images.resolve(image, platform) {
+            Ok(resolved) => Some(resolved.config.clone()),
+            Err(error) => {
+                self.notes.push(format!("the base image {image} cannot be had: {error}"));
+                None
+            }
+        };
+        self.known.push((image.clone(), platform.clone(), config.clone()));
+        config
+    }
+
+    fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+}

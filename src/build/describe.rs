@@ -1,0 +1,46 @@
+//! What a Dockerfile can be asked for, without building it.
+
+use crate::config::BuildConfig;
+use crate::context::{self, Context};
+use crate::dockerfile::{self, Dockerfile, Source};
+use crate::image::Platform;
+use crate::plan::{self, Arguments, Inputs, Outline, Target};
+
+use super::Error;
+
+/// What the target of a build takes. Nothing is fetched.
+///
+/// # Errors
+/// The Dockerfile cannot be read or is wrong, or the target is not there.
+pub fn outline(config: &BuildConfig) -> Result<(Source, Outline), Error> {
+    let dockerfile = read(config)?;
+    let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let arguments = Arguments::new(&config.build_args, &platform);
+    let inputs = Inputs {
+        dockerfile: &dockerfile,
+        arguments: &arguments,
+        target: config.target.as_deref(),
+        contexts: &config.build_contexts,
+        platform_given: config.platform.is_some(),
+    };
+    let outline = plan::outline(&inputs).map_err(|error| Error::Dockerfile(vec![*error]))?;
+    Ok((dockerfile.source, outline))
+}
+
+/// The stages that can be built.
+///
+/// # Errors
+/// The Dockerfile cannot be read or is wrong.
+pub fn targets(config: &BuildConfig) -> Result<(Source, Vec<Target>), Error> {
+    let dockerfile = read(config)?;
+    let targets = plan::targets(&dockerfile);
+    Ok((dockerfile.source, targets))
+}
+
+fn read(config: &BuildConfig) -> Result<Dockerfile, Error> {
+    let mut context =
+        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
+    let source =
+        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    dockerfile::parse(&source).map_err(Error::Dockerfile)
+}
