@@ -59,6 +59,11 @@ pub struct BuildConfig {
     pub keychain: KeychainConfig,
     /// How files and repositories are fetched.
     pub fetch: FetchConfig,
+    /// Bytes that one layer of a base may have after decompression; a default that stops
+    /// decompression bombs if absent.
+    pub max_layer_size: Option<u64>,
+    /// Entries that all layers of a base may have together; a default that bounds memory if absent.
+    pub max_image_entries: Option<u64>,
     /// Threads used for compressing, packing and unpacking, and commands of stages that run at the same
     /// time; all cores if absent.
     pub jobs: Option<usize>,

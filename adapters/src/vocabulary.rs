@@ -29,6 +29,23 @@ pub(crate) fn go_boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Bytes of a whole number with a unit of 1024, as docker's flags take them: `512`, `64m`, `2GiB`.
+pub(crate) fn binary_size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let unit = text[end..].trim_start();
+    let power = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(unit) {
+        "" if unit == "ib" => return None,
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        _ => return None,
+    };
+    text[..end].parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))
+}
+
 /// What separates the items of a list besides newlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Separator {
@@ -169,6 +186,27 @@ mod tests {
         }
         for text in ["yes", "", "tRUE", " true"] {
             assert!(go_boolean(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("512", Some(512)),
+            ("1k", Some(1024)),
+            ("64M", Some(64 << 20)),
+            ("2 GiB", Some(2 << 30)),
+            ("3tb", Some(3 << 40)),
+            ("7b", Some(7)),
+            ("", None),
+            ("m", None),
+            ("-1", None),
+            ("1.5g", None),
+            ("1ib", None),
+            ("1x", None),
+            ("99999999t", None),
+        ] {
+            assert_eq!(binary_size(text), bytes, "{text}");
         }
     }
 

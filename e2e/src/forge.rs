@@ -88,6 +88,17 @@ impl ForgedLayer {
         self
     }
 
+    /// Adds a regular file whose header says another size than it has.
+    pub fn with_size(mut self, path: &str, size: u64, content: &[u8]) -> ForgedLayer {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(path).expect("a short path");
+        header.set_mode(0o644);
+        header.set_size(size);
+        header.set_cksum();
+        self.tar.append(&header, content).expect("memory takes it");
+        self
+    }
+
     /// Adds PAX records for the entry that follows.
     pub fn pax(mut self, records: &[(&str, &[u8])]) -> ForgedLayer {
         let records = records.iter().map(|(key, value)| (*key, *value));

@@ -11,6 +11,7 @@ mod early_push;
 mod failure;
 mod fetch;
 mod hiding;
+mod hostile;
 mod outputs;
 mod own_images;
 mod parallel;

@@ -37,7 +37,7 @@ use crate::event::Events;
 use crate::fetch;
 use crate::image::{Platform, Reference};
 use crate::keychain::Keychain;
-use crate::layer::Timestamp;
+use crate::layer::{Limits, Timestamp};
 use crate::plan::{self, Arguments, CopyFrom, Inputs, Plan, PlanError};
 use crate::registry::{Network, Registry, Task};
 use crate::rootfs;
@@ -310,6 +310,16 @@ fn outcome(
             .collect(),
         steps,
         duration: started.elapsed(),
+    }
+}
+
+/// What layers and archives from elsewhere may ask for.
+fn limits(config: &BuildConfig) -> Limits {
+    let default = Limits::default();
+    Limits {
+        layer_size: config.max_layer_size.unwrap_or(default.layer_size),
+        entries: config.max_image_entries.unwrap_or(default.entries),
+        ..default
     }
 }
 

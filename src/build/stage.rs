@@ -7,9 +7,7 @@ use std::sync::PoisonError;
 use crate::config::StepOutcome;
 use crate::event::StepId;
 use crate::image::{ChainId, Descriptor, MediaType};
-use crate::layer::{
-    Entry, Kind, LayerSource, Limits, Listing, PackOptions, PackedLayer, pack_followed, unpack,
-};
+use crate::layer::{Entry, Kind, LayerSource, Listing, PackOptions, PackedLayer, pack_followed, unpack};
 use crate::plan::{Action, StageBase, Step};
 use crate::rootfs::{Base, Rootfs, RootfsError};
 
@@ -300,7 +298,8 @@ fn unpack_layers(
             name: layer.descriptor.digest.to_string(),
         });
     }
-    let unpacked = unpack(sources, target, &Limits::default(), observer).map_err(Error::from_display)?;
+    let limits = super::limits(executor.config);
+    let unpacked = unpack(sources, target, &limits, observer).map_err(Error::from_display)?;
     unpacked.warnings.into_iter().for_each(|w| executor.events.warn(w));
     Ok(())
 }
@@ -329,5 +328,5 @@ pub(super) fn listed(executor: &Executor<'_>, layers: &[Layer], contents: bool) 
         let name = layer.descriptor.digest.to_string();
         sources.push(LayerSource { reader, diff_id: Some(layer.diff_id), name });
     }
-    listing.read_layers(sources, &Limits::default()).map_err(Error::from_display)
+    listing.read_layers(sources, &super::limits(executor.config)).map_err(Error::from_display)
 }

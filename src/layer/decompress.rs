@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::tar_reader::TarError;
+use super::tar_reader::{Limits, TarError};
 use crate::image::DiffId;
 
 /// Bytes of tar handed from one thread to the next.
@@ -80,6 +80,7 @@ impl<E> From<TarError> for StreamError<E> {
 /// layer's diff id is checked; the diff ids are returned.
 pub(super) fn each_layer<E: Send>(
     layers: Vec<LayerSource>,
+    limits: &Limits,
     mut apply: impl FnMut(&mut TarStream) -> Result<(), StreamError<E>>,
 ) -> Result<Vec<DiffId>, LayerError<E>> {
     thread::scope(|scope| {
@@ -93,7 +94,7 @@ pub(super) fn each_layer<E: Send>(
             };
             apply(&mut layer.stream).map_err(in_layer)?;
             // What follows the archive's end belongs to the diff id too.
-            layer.stream.drain().map_err(|e| in_layer(StreamError::Tar(e.into())))?;
+            layer.stream.drain(limits.layer_size).map_err(|e| in_layer(StreamError::Tar(e)))?;
             let found = layer.hasher.join().unwrap_or_else(|p| std::panic::resume_unwind(p));
             if let Some(wanted) = layer.diff_id
                 && wanted != found
@@ -215,11 +216,17 @@ pub(super) struct TarStream {
 }
 
 impl TarStream {
-    fn drain(&mut self) -> io::Result<()> {
+    /// Reads what is left, at most so many bytes.
+    fn drain(&mut self, limit: u64) -> Result<(), TarError> {
+        let mut drained = 0;
         loop {
             let n = self.fill_buf()?.len();
             if n == 0 {
                 return Ok(());
+            }
+            drained += n as u64;
+            if drained > limit {
+                return Err(TarError::TooLarge { limit });
             }
             self.consume(n);
         }

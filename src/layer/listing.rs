@@ -88,8 +88,8 @@ impl Listing {
     /// [`UnpackError`], for the same layers that [`super::unpack`] refuses.
     pub fn read_layers(mut self, layers: Vec<LayerSource>, limits: &Limits) -> Result<Self, UnpackError> {
         self.depth = limits.depth;
-        let mut allowed = Allowed { limits, entries: 0, bytes: 0 };
-        each_layer(layers, |stream| self.read_layer(stream, &mut allowed))?;
+        let mut allowed = Allowed { limits, entries: 0 };
+        each_layer(layers, limits, |stream| self.read_layer(stream, &mut allowed))?;
         Ok(self)
     }
 

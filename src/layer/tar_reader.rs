@@ -12,10 +12,10 @@ use super::tar_header::TAR_BLOCK;
 /// What a layer may ask for. The defaults are far above any real image.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Entries of all layers.
+    /// Entries of one archive, and of all layers of an image.
     pub entries: u64,
-    /// Bytes of content of all layers, holes of sparse files included.
-    pub total_size: u64,
+    /// Bytes of one archive after decompression, with the holes of sparse files.
+    pub layer_size: u64,
     /// Bytes of a path or link target, as Linux's `PATH_MAX`.
     pub path: usize,
     /// Directories above an entry.
@@ -26,11 +26,18 @@ pub struct Limits {
     pub sparse_pieces: usize,
 }
 
+/// Larger layers exist, and whoever uses them can say so; a small blob that fills a disk is
+/// stopped.
+const MAX_LAYER_SIZE: u64 = 64 << 30;
+
+/// Ten times the entries of the largest images. Each costs some hundred bytes of memory.
+const MAX_ENTRIES: u64 = 4_000_000;
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            entries: 20_000_000,
-            total_size: 4 << 40,
+            entries: MAX_ENTRIES,
+            layer_size: MAX_LAYER_SIZE,
             path: 4096,
             depth: 256,
             extended_header: 1 << 20,
@@ -63,6 +70,18 @@ pub enum TarError {
         /// What there is too much of.
         what: String,
         /// How much is allowed.
+        limit: u64,
+    },
+    /// More bytes than [`Limits::layer_size`].
+    #[error("it unpacks to more than the {} that --max-layer-size allows", binary(*limit))]
+    TooLarge {
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// More entries than [`Limits::entries`].
+    #[error("it has more than the {limit} entries that --max-image-entries allows")]
+    TooMany {
+        /// How many are allowed.
         limit: u64,
     },
     /// An entry of an unknown type.
@@ -119,12 +138,15 @@ pub struct TarReader<R> {
     left: u64,
     padding: u64,
     ended: bool,
+    /// Entries and bytes so far, holes included.
+    entries: u64,
+    bytes: u64,
 }
 
 impl<R: BufRead> TarReader<R> {
     /// Reads from a decompressed stream.
     pub fn new(input: R, limits: Limits) -> Self {
-        TarReader { input, limits, left: 0, padding: 0, ended: false }
+        TarReader { input, limits, left: 0, padding: 0, ended: false, entries: 0, bytes: 0 }
     }
 
     /// The next entry; `None` at the end of the archive. What was not read of the last one's
@@ -153,7 +175,7 @@ impl<R: BufRead> TarReader<R> {
                 b'L' => pax.path = Some(until_nul(&self.extended(size)?).to_vec()),
                 b'K' => pax.link = Some(until_nul(&self.extended(size)?).to_vec()),
                 // Global headers say nothing about an image: Docker and containerd skip them.
-                b'g' => self.content(size),
+                b'g' => self.content(size)?,
                 _ => return self.entry(&block, size, pax).map(Some),
             }
         }
@@ -208,9 +230,18 @@ impl<R: BufRead> TarReader<R> {
     }
 
     /// Notes that `size` bytes of content follow.
-    fn content(&mut self, size: u64) {
+    fn content(&mut self, size: u64) -> Result<(), TarError> {
+        self.count(size)?;
         self.left = size;
         self.padding = size.wrapping_neg() % TAR_BLOCK as u64;
+        Ok(())
+    }
+
+    /// Counts bytes before they are read.
+    fn count(&mut self, bytes: u64) -> Result<(), TarError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let limit = self.limits.layer_size;
+        if self.bytes > limit { Err(TarError::TooLarge { limit }) } else { Ok(()) }
     }
 
     fn skip_content(&mut self) -> Result<(), TarError> {
@@ -238,6 +269,7 @@ impl<R: BufRead> TarReader<R> {
             self.ended = true;
             return Ok(None);
         }
+        self.count(TAR_BLOCK as u64)?;
         if block == [0; TAR_BLOCK] {
             self.ended = true;
             if self.block(&mut block)? && block != [0; TAR_BLOCK] {
@@ -274,7 +306,7 @@ impl<R: BufRead> TarReader<R> {
         if size > limit {
             return Err(TarError::Limit { what: format!("an extended header of {size} bytes"), limit });
         }
-        self.content(size);
+        self.content(size)?;
         let mut bytes = Vec::new();
         while self.left > 0 {
             let buffer = fill(&mut self.input)?;
@@ -290,6 +322,10 @@ impl<R: BufRead> TarReader<R> {
     }
 
     fn entry(&mut self, block: &[u8; TAR_BLOCK], size: u64, pax: Pax) -> Result<TarEntry, TarError> {
+        self.entries += 1;
+        if self.entries > self.limits.entries {
+            return Err(TarError::TooMany { limit: self.limits.entries });
+        }
         let mut size = pax.size.unwrap_or(size);
         let path = self.checked_path(pax.path.unwrap_or_else(|| header_name(block)))?;
         let link = self.checked_path(pax.link.unwrap_or_else(|| until_nul(&block[157..257]).to_vec()))?;
@@ -302,7 +338,7 @@ impl<R: BufRead> TarReader<R> {
             0 if path.ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' => Kind::File { size },
             b'S' => {
-                self.content(size);
+                self.content(size)?;
                 let (real, pieces) = sparse::old_gnu(block, &mut self.input, self.limits.sparse_pieces)?;
                 segments = Some(pieces);
                 Kind::File { size: real }
@@ -320,7 +356,9 @@ impl<R: BufRead> TarReader<R> {
         let is_file = matches!(kind, Kind::File { .. });
         // What is no file has no content, whatever its size says (as Go's reader).
         size = if is_file { size } else { 0 };
-        self.content(size);
+        if segments.is_none() {
+            self.content(size)?;
+        }
         let mut entry = TarEntry {
             path,
             kind,
@@ -339,6 +377,7 @@ impl<R: BufRead> TarReader<R> {
         }
         if let (Some(pieces), Kind::File { size: real }) = (&entry.segments, &entry.kind) {
             sparse::check(pieces, *real, self.left)?;
+            self.count(real.saturating_sub(self.left))?;
         }
         Ok(entry)
     }
@@ -377,6 +416,15 @@ impl<R: BufRead> TarReader<R> {
             return Err(TarError::invalid("a path holds a NUL byte"));
         }
         Ok(path)
+    }
+}
+
+/// A number of bytes for people.
+fn binary(bytes: u64) -> String {
+    match bytes {
+        gib if gib >= 1 << 30 => format!("{:.1} GiB", gib as f64 / f64::from(1 << 30)),
+        mib if mib >= 1 << 20 => format!("{:.1} MiB", mib as f64 / f64::from(1 << 20)),
+        bytes => format!("{bytes} bytes"),
     }
 }
 

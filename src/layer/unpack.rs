@@ -29,11 +29,9 @@ pub enum ApplyError {
         /// What is wrong.
         reason: String,
     },
-    /// More than [`Limits`] allows.
-    #[error("the image has more than {limit} {what}")]
-    Limit {
-        /// Of what.
-        what: &'static str,
+    /// More entries in all layers together than [`Limits::entries`].
+    #[error("the image has more than the {limit} entries that --max-image-entries allows")]
+    TooMany {
         /// How many are allowed.
         limit: u64,
     },
@@ -80,7 +78,7 @@ pub fn unpack(
         bytes: 0,
         observer,
     };
-    let diff_ids = each_layer(layers, |stream| unpacker.layer(stream))?;
+    let diff_ids = each_layer(layers, limits, |stream| unpacker.layer(stream))?;
     let Unpacker { applier, entries, bytes, .. } = unpacker;
     let warnings = applier
         .finish()
@@ -110,13 +108,10 @@ impl Unpacker<'_> {
     fn count(&mut self, entry: &TarEntry) -> Result<(), ApplyError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(ApplyError::Limit { what: "files", limit: self.limits.entries });
+            return Err(ApplyError::TooMany { limit: self.limits.entries });
         }
         if let Kind::File { size } = entry.kind {
             self.bytes = self.bytes.saturating_add(size);
-            if self.bytes > self.limits.total_size {
-                return Err(ApplyError::Limit { what: "bytes of files", limit: self.limits.total_size });
-            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::job::{Job, ResultFiles};
 use super::{credentials, fetch, log, missing, places};
 use crate::env::Env;
 use crate::usage::Usage;
-use crate::vocabulary::{go_boolean, key_value};
+use crate::vocabulary::{binary_size, go_boolean, key_value};
 
 /// Root of the in-place machinery.
 const HOME_DIR: &str = "/yadokari";
@@ -54,13 +54,15 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         reproducible: flags.layers.reproducible,
         single_snapshot: flags.layers.single_snapshot,
         source_date_epoch,
-        ignore_paths: ignore_paths(&flags.layers.ignore_path)?,
+        ignore_paths: ignore_paths(&flags.layers)?,
         tar_path,
         oci_layout_path: path(&flags.result.oci_layout_path),
         rootfs: rootfs(&flags.rootfs, env),
         registry: registry(flags, env),
         keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
         fetch: fetch::config(flags, env)?,
+        max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
+        max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),
     })
 }
@@ -181,13 +183,25 @@ fn check_zstd(algorithm: Compression, format: Option<ImageFormat>, tar: bool) ->
     }
 }
 
-fn ignore_paths(paths: &[String]) -> Result<Vec<PathBuf>, Usage> {
+fn ignore_paths(layers: &Layers) -> Result<Vec<PathBuf>, Usage> {
     let absolute = |text: &String| match text.starts_with('/') {
         true => Ok(PathBuf::from(text)),
         false => Err(Usage::new(format!("--ignore-path '{text}' is not absolute"))
             .help(format!("write the path in the image, such as /{text}"))),
     };
-    paths.iter().filter(|p| !p.is_empty()).map(absolute).collect()
+    let var_run = layers.ignore_var_run.then(|| Ok(PathBuf::from("/var/run")));
+    layers.ignore_path.iter().filter(|p| !p.is_empty()).map(absolute).chain(var_run).collect()
+}
+
+/// A number greater than 0, if one was typed.
+fn limit(flag: &str, text: &str, number: impl Fn(&str) -> Option<u64>) -> Result<Option<u64>, Usage> {
+    match text {
+        "" => Ok(None),
+        text => number(text).filter(|n| *n > 0).map(Some).ok_or_else(|| {
+            Usage::new(format!("{flag} '{text}' is no number that limits anything"))
+                .help("write a number greater than 0; sizes may have a unit, such as 500m or 200g")
+        }),
+    }
 }
 
 fn kaniko_dir<'a>(flags: &'a Rootfs, env: &'a Env) -> Option<&'a str> {

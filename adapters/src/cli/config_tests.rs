@@ -201,6 +201,17 @@ fn layers() {
     assert_eq!(strings(&config.ignore_paths), ["/a", "/b"]);
     assert_eq!(config.jobs, Some(3));
     assert!(refused(&["--ignore-path=a"]).contains("not absolute"));
+    assert_eq!(
+        strings(&config_of(&["--ignore-var-run", "--ignore-path=/a"]).ignore_paths),
+        ["/a", "/var/run"]
+    );
+    assert!(config_of(&["--ignore-var-run=false"]).ignore_paths.is_empty());
+    let limits = config_of(&["--max-layer-size=200g", "--max-image-entries=10"]);
+    assert_eq!((limits.max_layer_size, limits.max_image_entries), (Some(200 << 30), Some(10)));
+    assert_eq!((config.max_layer_size, config.max_image_entries), (None, None));
+    for wrong in ["--max-layer-size=0", "--max-layer-size=much", "--max-image-entries=-1"] {
+        assert!(refused(&[wrong]).contains("limits anything"), "{wrong}");
+    }
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]
+    pub(crate) limits: Limits,
+    #[command(flatten)]
     pub(crate) cache: Cache,
     #[command(flatten)]
     pub(crate) ignored: Ignored,
@@ -175,6 +177,9 @@ pub(crate) struct Layers {
     /// Absolute path in the image whose changes are in no layer; repeatable
     #[arg(long, value_name = "PATH")]
     pub(crate) ignore_path: Vec<String>,
+    /// As kaniko: changes in /var/run are in no layer
+    #[arg(long, alias = "whitelist-var-run", hide = true)]
+    pub(crate) ignore_var_run: bool,
     /// Threads that pack, compress and unpack; all cores by default
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) jobs: usize,
@@ -264,6 +269,18 @@ pub(crate) enum MountConflictFlag {
     Error,
 }
 
+/// What images from elsewhere may ask for.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// Bytes that one layer of a base image may unpack to, such as 200g; 64g by default
+    #[arg(long, value_name = "SIZE", default_value = "", hide_default_value = true)]
+    pub(crate) max_layer_size: String,
+    /// Files that all layers of a base image may have together; 4000000 by default
+    #[arg(long, value_name = "N", default_value = "", hide_default_value = true)]
+    pub(crate) max_image_entries: String,
+}
+
 /// What is shown while building.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Log")]
@@ -328,8 +345,6 @@ pub(crate) struct Ignored {
     cleanup: bool,
     #[arg(long, hide = true)]
     preserve_context: bool,
-    #[arg(long, alias = "whitelist-var-run", hide = true)]
-    ignore_var_run: bool,
     #[arg(long, hide = true)]
     use_new_run: bool,
     #[arg(long, hide = true)]

@@ -26,20 +26,13 @@ const MAX_LINKS: usize = 40;
 pub(super) struct Allowed<'a> {
     pub(super) limits: &'a Limits,
     pub(super) entries: u64,
-    pub(super) bytes: u64,
 }
 
 impl Allowed<'_> {
-    fn count(&mut self, entry: &TarEntry) -> Result<(), ApplyError> {
+    fn count(&mut self) -> Result<(), ApplyError> {
         self.entries += 1;
         if self.entries > self.limits.entries {
-            return Err(ApplyError::Limit { what: "files", limit: self.limits.entries });
-        }
-        if let Kind::File { size } = entry.kind {
-            self.bytes = self.bytes.saturating_add(size);
-            if self.bytes > self.limits.total_size {
-                return Err(ApplyError::Limit { what: "bytes of files", limit: self.limits.total_size });
-            }
+            return Err(ApplyError::TooMany { limit: self.limits.entries });
         }
         Ok(())
     }
@@ -54,7 +47,7 @@ impl Listing {
         self.layer += 1;
         let mut tar = TarReader::new(stream, *allowed.limits);
         while let Some(entry) = tar.next_entry()? {
-            allowed.count(&entry).map_err(StreamError::Entry)?;
+            allowed.count().map_err(StreamError::Entry)?;
             match classify(&entry.path, self.depth).map_err(|e| refused(&entry, e))? {
                 LayerPath::Entry(path) => self.entry(&mut tar, &entry, &path)?,
                 LayerPath::Whiteout(path) => self.whiteout(&path).map_err(StreamError::Entry)?,

@@ -300,20 +300,45 @@ fn damaged_blobs_are_refused() {
 
 #[test]
 fn limits_hold() {
-    let small = Limits { entries: 3, total_size: 1000, path: 50, extended_header: 600, ..Limits::default() };
+    let small = Limits { entries: 3, layer_size: 4000, path: 50, extended_header: 600, ..Limits::default() };
     let t = Tar::new;
     let huge = TarHeader { flag: b'x', name: b"x", ..Default::default() };
+    let endless = |flag| {
+        let mut bytes = Vec::new();
+        TarHeader { flag, name: b"a", size: 5000, ..Default::default() }.encode(&mut bytes);
+        bytes
+    };
+    let holes = b"33 GNU.sparse.size=9999999999999\n22 GNU.sparse.map=0,2\n";
+    let file = TarHeader { flag: b'0', name: b"sparse", mode: 0o644, ..Default::default() };
+    let behind = [t().file("a", "").end(), vec![0; 8000]].concat();
+    let too_large = "more than the 4000 bytes that --max-layer-size allows";
     for (tar, reason) in [
-        (t().dir("a/").dir("b/").dir("c/").dir("d/"), "more than 3 files"),
-        (t().file("a", &"x".repeat(600)).file("b", &"x".repeat(600)), "more than 1000 bytes"),
-        (t().file(&"p".repeat(51), ""), "a path of 51 bytes"),
-        (t().entry(huge, &[b'x'; 601]), "an extended header of 601 bytes"),
+        (
+            t().dir("a/").dir("b/").dir("c/").dir("d/").end(),
+            "more than the 3 entries that --max-image-entries",
+        ),
+        (t().file("a", &"x".repeat(1600)).file("b", &"x".repeat(1600)).end(), too_large),
+        (endless(b'0'), too_large),
+        (endless(b'g'), too_large),
+        (t().entry(huge.clone(), holes).entry(file, b"ab").end(), too_large),
+        (behind, too_large),
+        (t().file(&"p".repeat(51), "").end(), "a path of 51 bytes"),
+        (t().entry(huge, &[b'x'; 601]).end(), "an extended header of 601 bytes"),
     ] {
         let dir = tempfile::tempdir().unwrap();
-        let error =
-            unpack(vec![tar.source("x")], dir.path(), &small, &mut |_, _| ()).unwrap_err().to_string();
+        let layer = || vec![source("x", gzip(&tar))];
+        let error = unpack(layer(), dir.path(), &small, &mut |_, _| ()).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
+        let listed = Listing::new().read_layers(layer(), &small);
+        assert_eq!(listed.err().map(|e| e.to_string()), Some(error));
     }
+    // The entries of all layers count together, their bytes do not.
+    let layer = |name: &str| t().file(name, &"x".repeat(1600));
+    let layers = |n: usize| (0..n).map(|n| layer(&n.to_string()).source("x")).collect::<Vec<_>>();
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(unpack(layers(3), dir.path(), &small, &mut |_, _| ()).unwrap().bytes, 4800);
+    let error = unpack(layers(4), dir.path(), &small, &mut |_, _| ()).unwrap_err().to_string();
+    assert!(error.contains("the image has more than the 3 entries"), "{error}");
 }
 
 #[test]
