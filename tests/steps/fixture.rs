@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
 use yadokari::event::Stream;
@@ -72,7 +73,7 @@ pub(crate) fn busybox() -> PathBuf {
     found.expect("these tests need a static busybox in PATH")
 }
 
-fn unpack(target: &Path, known: &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsError> {
+pub(crate) fn unpack(target: &Path, known: &mut dyn FnMut(&[u8], u128)) -> Result<(), RootfsError> {
     let mut write = || -> std::io::Result<()> {
         for directory in ["bin", "etc", "dev", "tmp", "data/sub"] {
             fs::create_dir_all(target.join(directory))?;
@@ -93,6 +94,9 @@ fn unpack(target: &Path, known: &mut dyn FnMut(&[u8], u128)) -> Result<(), Rootf
             ("data/twin-a", "twin\n"),
         ] {
             fs::write(target.join(path), text)?;
+            // Whole seconds, which touch(1) can set again.
+            let file = fs::File::options().write(true).open(target.join(path))?;
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_500_000_000))?;
             known(path.as_bytes(), xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
         }
         fs::hard_link(target.join("data/twin-a"), target.join("data/twin-b"))

@@ -10,12 +10,13 @@ mod changes;
 mod commands;
 mod fixture;
 mod hiding;
+mod random;
 
 type Test = (&'static str, fn());
 
 fn main() -> std::process::ExitCode {
     yadokari::run::supervisor_entry();
-    let all: Vec<Test> = [changes::TESTS, commands::TESTS, hiding::TESTS].concat();
+    let all: Vec<Test> = [changes::TESTS, commands::TESTS, hiding::TESTS, random::TESTS].concat();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let has = |name: &str| args.iter().any(|a| a == name);
     if has("--list") {

@@ -173,7 +173,7 @@ fn complete_groups(
             Err(error) => return Err(looked(error)),
         };
         for name in missing {
-            add_name(lower, upper, path, &name)?;
+            add_name(lower, upper, (upper, path), &name)?;
             any = true;
         }
     }
@@ -189,18 +189,26 @@ fn missing_names(
     path: &[u8],
     done: &mut std::collections::HashSet<u64>,
 ) -> io::Result<Vec<Vec<u8>>> {
-    let mut missing = Vec::new();
-    let Some(stat) = upper.stat(path)? else {
-        return Ok(missing);
-    };
-    if !done.insert(stat.inode) {
-        return Ok(missing);
+    match upper.stat(path)? {
+        Some(stat) if done.insert(stat.inode) => {}
+        _ => return Ok(Vec::new()),
     }
-    let Some(origin) = Handle::of_origin(upper, path, xattr::origin(features))? else {
-        return Ok(missing);
-    };
+    match Handle::of_origin(upper, path, xattr::origin(features))? {
+        Some(origin) => names_below(lower, upper, features, &origin),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The names of a lower file that can be seen, and about which the upper directory says nothing.
+pub(super) fn names_below(
+    lower: &Stack,
+    upper: &Layer,
+    features: Features,
+    origin: &Handle,
+) -> io::Result<Vec<Vec<u8>>> {
+    let mut missing = Vec::new();
     for (number, layer) in lower.layers().iter().enumerate() {
-        let Some((inode, names)) = layer.links()?.of_handle(&origin) else {
+        let Some((inode, names)) = layer.links()?.of_handle(origin) else {
             continue;
         };
         for name in names {
@@ -228,8 +236,14 @@ fn hides(upper: &Layer, path: &[u8], features: Features) -> io::Result<bool> {
     Ok(upper.stat(path)?.is_some())
 }
 
-/// Links an upper file to another name. Directories above it come up unchanged, and keep their time.
-fn add_name(lower: &Stack, upper: &Layer, path: &[u8], name: &[u8]) -> Result<(), RootfsError> {
+/// Links a file, of the upper directory or of the index beside it, to a name in the upper directory.
+/// Directories above that come up unchanged, and keep their time.
+pub(super) fn add_name(
+    lower: &Stack,
+    upper: &Layer,
+    (layer, path): (&Layer, &[u8]),
+    name: &[u8],
+) -> Result<(), RootfsError> {
     let ends = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at);
     for end in ends {
         let above = &name[..end];
@@ -239,7 +253,7 @@ fn add_name(lower: &Stack, upper: &Layer, path: &[u8], name: &[u8]) -> Result<()
         }
     }
     keeping_time(upper, parent(name), || {
-        rustix::fs::linkat(&*upper.root, path, &*upper.root, name, AtFlags::empty())
+        rustix::fs::linkat(&*layer.root, path, &*upper.root, name, AtFlags::empty())
             .map_err(failed("create the hard link", shown(name)))
     })
 }

@@ -7,6 +7,7 @@
 
 mod changes;
 mod handle;
+mod indexed;
 mod layer;
 mod links;
 mod prelink;

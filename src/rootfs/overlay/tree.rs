@@ -8,7 +8,7 @@ use rustix::fd::AsFd;
 
 use super::layer::Layer;
 use super::stack::Stack;
-use super::{Features, RootfsError, Session, changes, failed, prelink, stubs};
+use super::{Features, RootfsError, Session, changes, failed, indexed, prelink, stubs};
 use crate::layer::{Entry, View, write_entries};
 use crate::rootfs::dress::{dress, with_parents};
 use crate::rootfs::removal::remove_tree;
@@ -91,6 +91,16 @@ impl Tree {
         Ok(lower)
     }
 
+    /// Brings names into the upper directory that the kernel keeps in its index only.
+    fn adopt(&self, entered: &Entered) -> Result<(), RootfsError> {
+        let index = entered.step.join(WORK).join("index");
+        if !self.features.index || !self.session.path().join(&index).exists() {
+            return Ok(());
+        }
+        let index = Layer::open(&self.session, index)?;
+        indexed::adopt(&self.stack, &entered.upper, &index, self.features)
+    }
+
     /// The step is over: what it wrote is a lower directory from now on.
     fn leave(&mut self, Entered { step, upper }: Entered) -> Result<(), RootfsError> {
         if self.features.index {
@@ -148,6 +158,7 @@ impl Rootfs for Tree {
         let Some(entered) = self.entered.take() else {
             return Ok(Vec::new());
         };
+        self.adopt(&entered)?;
         let entries = changes::read(&self.stack, &entered.upper, self.features, ignore)?;
         self.leave(entered)?;
         Ok(entries)
@@ -157,6 +168,7 @@ impl Rootfs for Tree {
         let Some(entered) = self.entered.take() else {
             return Ok(());
         };
+        self.adopt(&entered)?;
         changes::complete(&self.stack, &entered.upper, self.features)?;
         self.leave(entered)
     }
