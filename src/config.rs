@@ -41,6 +41,8 @@ pub struct BuildConfig {
     pub compression: CompressionConfig,
     /// Zero every time in new layers and in the config (kaniko's `--reproducible`).
     pub reproducible: bool,
+    /// Do as BuildKit where that silently gives a wrong image and a build otherwise fails.
+    pub compat: bool,
     /// One layer at the end of a stage in place of one for each instruction.
     pub single_snapshot: bool,
     /// Seconds since 1970 that clamp every time in layers and config (`SOURCE_DATE_EPOCH`).

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use crate::context::Context;
 use crate::layer::{Entry, View};
-use crate::plan::{CopyFrom, CopySource, CopyStep};
+use crate::plan::{CopyFrom, CopySource, CopyStep, Place};
 
 use super::Error;
 use super::copy::{CopyJob, SourceTree, copy_entries};
@@ -16,19 +16,18 @@ pub(super) fn copy(
     at: usize,
     destination: &dyn View,
     step: &CopyStep,
+    place: &Place,
 ) -> Result<Vec<Entry>, Error> {
-    refuse(step)?;
-    // `--link` knows nothing of what is below: parents are new, links are not followed.
-    let nothing = crate::layer::Listing::new();
-    let destination = if step.link && step.chown.is_none() { &nothing } else { destination };
     let spool = || executor.workspace.spool();
+    let warn = |text: String| executor.events.warn(place.diagnostic(text).to_string());
+    let (now, compat) = (executor.now, executor.config.compat);
     let fetched: Vec<_> = step.sources.iter().map(|s| executor.remotes.get(s)).collect::<Result<_, _>>()?;
     for fetched in fetched.iter().flatten() {
         executor.events.debug(format!("{} is {}", fetched.name, fetched.content));
     }
     let entries = |source: Option<SourceTree<'_>>| {
-        let now = executor.now;
-        let job = CopyJob { step, source, fetched: &fetched, destination, now, spool: &spool };
+        let job =
+            CopyJob { step, source, fetched: &fetched, destination, now, spool: &spool, compat, warn: &warn };
         copy_entries(&job).map_err(Error::from_display)
     };
     if !step.sources.iter().any(|s| matches!(s, CopySource::Path(_))) {
@@ -109,15 +108,4 @@ fn tree(context: &Context, name: String) -> SourceTree<'_> {
         keep_owner: false,
         name,
     }
-}
-
-/// What would change the result and is not there yet.
-fn refuse(step: &CopyStep) -> Result<(), Error> {
-    if step.parents {
-        return Err(Error::Other {
-            message: "COPY --parents is not supported yet".to_owned(),
-            help: Some("name the directories in the destination, one COPY each".to_owned()),
-        });
-    }
-    Ok(())
 }

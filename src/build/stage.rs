@@ -138,7 +138,7 @@ impl StageState {
                 entries.map(|entries| self.layer(executor, at, entries)).transpose()
             }
             Action::Copy(copy) => {
-                let entries = super::sources::copy(executor, at, self.files.view(), copy)?;
+                let entries = super::sources::copy(executor, at, self.files.view(), copy, &step.place)?;
                 self.placed(executor, at, entries)
             }
             Action::Workdir(workdir) => {

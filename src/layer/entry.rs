@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use rustix::fd::OwnedFd;
 
+use super::view::Node;
+
 /// A time with nanoseconds, as file systems keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
@@ -82,4 +84,20 @@ pub struct Entry {
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// The bytes of a regular file.
     pub content: Content,
+}
+
+impl Entry {
+    /// A directory that looks like one that stands somewhere.
+    pub fn directory(path: &[u8], node: &Node) -> Self {
+        Entry {
+            path: path.to_vec(),
+            kind: Kind::Directory,
+            mode: node.mode,
+            uid: node.uid,
+            gid: node.gid,
+            mtime: node.mtime,
+            xattrs: Vec::new(),
+            content: Content::None,
+        }
+    }
 }

@@ -121,6 +121,13 @@ pub struct TarEntry {
     segments: Option<Vec<Segment>>,
 }
 
+impl TarEntry {
+    /// Whether the content has holes, so that it is not stored as it is.
+    pub fn is_sparse(&self) -> bool {
+        self.segments.is_some()
+    }
+}
+
 /// A part of a regular file's content.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {

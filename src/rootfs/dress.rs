@@ -6,7 +6,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps};
 
 use super::{RootfsError, failed, shown};
-use crate::layer::{Content, Entry, Kind, Node, NodeKind, Timestamp, View, parent, set_owner};
+use crate::layer::{Entry, Kind, Node, NodeKind, Timestamp, View, parent, set_owner};
 
 /// Makes a directory, unless it is there, that looks like another.
 pub(super) fn make_like(root: &OwnedFd, path: &[u8], node: &Node) -> Result<(), RootfsError> {
@@ -50,7 +50,7 @@ pub(super) fn with_parents(tree: &dyn View, entries: &[Entry]) -> Result<Vec<Ent
         for path in missing.into_iter().rev() {
             let node = tree.node(&path).map_err(failed("look at", shown(&path)))?;
             if let Some(node) = node.filter(|n| n.kind == NodeKind::Directory) {
-                all.push(directory(&path, &node));
+                all.push(Entry::directory(&path, &node));
             }
             known.insert(path);
         }
@@ -60,18 +60,4 @@ pub(super) fn with_parents(tree: &dyn View, entries: &[Entry]) -> Result<Vec<Ent
         all.push(entry.clone());
     }
     Ok(all)
-}
-
-/// An entry for a directory that stays as it is.
-fn directory(path: &[u8], node: &Node) -> Entry {
-    Entry {
-        path: path.to_vec(),
-        kind: Kind::Directory,
-        mode: node.mode,
-        uid: node.uid,
-        gid: node.gid,
-        mtime: node.mtime,
-        xattrs: Vec::new(),
-        content: Content::None,
-    }
 }

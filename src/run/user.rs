@@ -122,6 +122,23 @@ fn group_id(view: &dyn View, group: &str) -> Result<u32, UserError> {
     }
 }
 
+/// The ids of the first passwd line that has this name, as `--chown` wants them (BuildKit,
+/// `solver/llbsolver/ops/user_linux.go`).
+///
+/// # Errors
+/// The file cannot be read.
+pub fn ids_of_user(view: &dyn View, name: &str) -> Result<Option<(u32, u32)>, UserError> {
+    Ok(passwd(view)?.into_iter().find(|a| a.name == name).map(|a| (a.uid, a.gid)))
+}
+
+/// The id of the first group line that has this name.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn id_of_group(view: &dyn View, name: &str) -> Result<Option<u32>, UserError> {
+    Ok(group_file(view)?.into_iter().find(|g| g.name == name).map(|g| g.gid))
+}
+
 fn number(text: &str) -> Option<i64> {
     text.parse().ok()
 }

@@ -51,6 +51,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         build_contexts: flags.build_context.iter().map(|c| places::named(c)).collect::<Result<_, _>>()?,
         image_format,
         compression,
+        compat: flags.compat,
         reproducible: flags.layers.reproducible,
         single_snapshot: flags.layers.single_snapshot,
         source_date_epoch,

@@ -197,7 +197,8 @@ fn format_and_compression() {
 #[test]
 fn layers() {
     let config = config_of(&["--single-snapshot", "--ignore-path=/a", "--ignore-path", "/b", "--jobs=3"]);
-    assert!(config.single_snapshot);
+    assert!(config.single_snapshot && !config.compat);
+    assert!(config_of(&["--compat"]).compat);
     assert_eq!(strings(&config.ignore_paths), ["/a", "/b"]);
     assert_eq!(config.jobs, Some(3));
     assert!(refused(&["--ignore-path=a"]).contains("not absolute"));

@@ -46,6 +46,9 @@ pub(crate) struct Flags {
     /// Another context, name=DIR | name=oci-layout://DIR[:TAG][@DIGEST] | name=docker-image://IMAGE; repeatable
     #[arg(long, value_name = "NAME=WHERE")]
     pub(crate) build_context: Vec<String>,
+    /// Do as BuildKit where that silently gives a wrong image: an unknown --chown name is root
+    #[arg(long)]
+    pub(crate) compat: bool,
 
     /// Most bytes of a file that is fetched, such as 500m or 16g
     #[arg(long, value_name = "SIZE", default_value = "16g")]

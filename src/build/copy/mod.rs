@@ -4,7 +4,10 @@
 //! Nothing is written: the destination is only looked at, the entries say where their bytes are.
 
 mod archive;
+mod filter;
+mod missing;
 mod mode;
+mod owner;
 mod pending;
 mod remote;
 mod select;
@@ -18,16 +21,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::dockerfile::IgnoreMatcher;
-use crate::layer::{Content, Entry, Kind, Timestamp, View, join};
+use crate::layer::{Content, Entry, Kind, Listing, Timestamp, View, join};
 use crate::plan::{CopySource, CopyStep};
-use crate::run::user;
 
 use super::remotes::Fetched;
+use filter::Filter;
 use mode::Chmod;
+use owner::Accounts;
 use pending::Pending;
+use tree::{Taken, TreeCopy};
 
 pub(super) use pending::workdir_entries;
-use tree::TreeCopy;
 
 /// Why files could not be copied; each a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,14 @@ pub(super) enum CopyError {
     /// A file would have to become a directory, or a directory a file.
     #[error("cannot copy {what} to '/{to}': {why}")]
     Clash { what: &'static str, to: String, why: &'static str },
+    /// Several files for one place.
+    #[error(
+        "several files would become '/{to}', and only the last would be left: end the destination with a slash to make it a directory (with --compat the last one wins, as in BuildKit)"
+    )]
+    Several { to: String },
+    /// A heredoc whose name is no file name.
+    #[error("'{name}' cannot be the name of a file: give the heredoc a name without slashes")]
+    Name { name: String },
     /// An owner that the image does not know.
     #[error("--chown={owner}: {reason}")]
     Owner { owner: String, reason: String },
@@ -88,60 +100,73 @@ pub(super) struct CopyJob<'a> {
     pub(super) now: Timestamp,
     /// Makes a file to unpack an archive into.
     pub(super) spool: &'a dyn Fn() -> std::io::Result<std::fs::File>,
+    /// Do as BuildKit where that is silently wrong.
+    pub(super) compat: bool,
+    /// Takes what the user should know.
+    pub(super) warn: &'a dyn Fn(String),
 }
 
 /// The entries of the copy's layer, sorted, existing parents included.
 pub(super) fn copy_entries(job: &CopyJob<'_>) -> Result<Vec<Entry>, CopyError> {
-    let owner = match &job.step.chown {
-        None => None,
-        Some(owner) => Some(lookup_owner(job.destination, &owner.0)?),
-    };
+    // A linked copy knows nothing of what is below it: parents are new, links are not followed. With
+    // --chmod BuildKit makes a plain copy of it (`convert_copy.go`).
+    let linked = job.step.link && job.step.chmod.is_none();
+    let nothing = Listing::new();
+    let destination = if linked { &nothing } else { job.destination };
+    let accounts = Accounts { image: (!linked).then_some(job.destination), unknown_is_root: job.compat };
+    let owner = job.step.chown.as_ref().map(|chown| owner::ids(&accounts, &chown.0)).transpose()?;
     let chmod = job.step.chmod.as_deref().map(Chmod::parse).transpose()?;
-    let mut pending = Pending::new(job.destination, job.now, owner, chmod);
+    let mut pending = Pending::new(destination, job.now, owner, chmod);
+    let mut taken = Taken::new(job.compat);
     for (at, source) in job.step.sources.iter().enumerate() {
         match source {
-            CopySource::Inline { name, content } => inline(job, &mut pending, name, content)?,
-            CopySource::Path(path) => copy_path(job, &mut pending, path)?,
+            CopySource::Inline { name, content } => {
+                inline(job, &mut pending, &mut taken, name, content)?;
+            }
+            CopySource::Path(path) => copy_path(job, &mut pending, &mut taken, path)?,
             CopySource::Url(_) | CopySource::Git(_) => {
                 let fetched = job.fetched.get(at).and_then(Option::as_ref);
-                remote::copy(job, &mut pending, fetched.expect("fetched before it is copied"))?;
+                remote::copy(job, &mut pending, &mut taken, fetched.expect("fetched before it is copied"))?;
             }
         }
     }
     Ok(pending.finish())
 }
 
-/// Numeric ids of `user[:group]`; names are looked up in the destination (BuildKit,
-/// `ops/user_linux.go`; an unknown name is an error here, where BuildKit silently takes root).
-fn lookup_owner(view: &dyn View, owner: &str) -> Result<(u32, u32), CopyError> {
-    // A number alone is the group too; a name alone has its primary group (BuildKit).
-    if let Ok(number) = owner.parse::<u32>() {
-        return Ok((number, number));
+/// A heredoc: a file of mode 0644 and of this moment.
+fn inline(
+    job: &CopyJob<'_>,
+    pending: &mut Pending<'_>,
+    taken: &mut Taken,
+    name: &str,
+    content: &str,
+) -> Result<(), CopyError> {
+    if name.contains('/') || matches!(name, "" | "." | "..") {
+        return Err(CopyError::Name { name: name.to_owned() });
     }
-    let found = user::lookup(view, owner)
-        .map_err(|e| CopyError::Owner { owner: owner.to_owned(), reason: e.to_string() })?;
-    Ok((found.uid, found.gid))
-}
-
-fn inline(job: &CopyJob<'_>, pending: &mut Pending<'_>, name: &str, content: &str) -> Result<(), CopyError> {
     let target = pending.file_target(&job.step.destination, name.as_bytes())?;
+    taken.take(&target.path, target.exact)?;
     let bytes: Arc<[u8]> = content.as_bytes().into();
-    let kind = Kind::File { size: bytes.len() as u64 };
     let (uid, gid) = pending.owner().unwrap_or((0, 0));
-    let mode = pending.mode(0o644, false);
-    pending.place(Entry {
-        path: target,
-        kind,
-        mode,
+    let entry = Entry {
+        path: target.path,
+        kind: Kind::File { size: bytes.len() as u64 },
+        mode: pending.mode(0o644, false),
         uid,
         gid,
         mtime: job.now,
         xattrs: Vec::new(),
         content: Content::Bytes(bytes),
-    })
+    };
+    pending.place(entry, None)
 }
 
-fn copy_path(job: &CopyJob<'_>, pending: &mut Pending<'_>, path: &str) -> Result<(), CopyError> {
+fn copy_path(
+    job: &CopyJob<'_>,
+    pending: &mut Pending<'_>,
+    taken: &mut Taken,
+    path: &str,
+) -> Result<(), CopyError> {
     let Some(source) = &job.source else {
         return Err(CopyError::NotFound {
             path: path.to_owned(),
@@ -149,33 +174,43 @@ fn copy_path(job: &CopyJob<'_>, pending: &mut Pending<'_>, path: &str) -> Result
             hint: Some("there is none; name one with --context".to_owned()),
         });
     };
-    let excludes = excludes(job.step)?;
-    let mut copy = TreeCopy::new(source, excludes.as_ref());
-    for selected in select::select(source, path)? {
-        if job.step.add
-            && job.step.unpack != Some(false)
-            && selected.is_file
-            && let Some(archive) = archive::open(source, &selected.path, job.spool)?
-        {
-            archive::entries(&archive, &job.step.destination, pending)?;
+    let (from, pattern) = if job.step.parents { kept_parents(source, path)? } else { (path, None) };
+    let filter = Filter::new(pattern.as_deref(), &job.step.excludes)?;
+    let selected = select::select(source, from)?;
+    if selected.is_empty() {
+        (job.warn)(format!("'{path}' matches nothing in {}: nothing is copied", source.name));
+    }
+    let mut copied = selected.is_empty() || pattern.is_none();
+    for selected in selected {
+        let archive = job.step.add && job.step.unpack != Some(false) && selected.is_file;
+        if archive && archive::unpack(job, source, &selected.path, pending)? {
             continue;
         }
-        copy.copy(&selected, &job.step.destination, pending)?;
+        let count = TreeCopy::new(source, &filter).copy(&selected, &job.step.destination, pending, taken)?;
+        copied |= count > 0;
     }
-    copy.finish(pending);
+    if !copied {
+        let why = match pattern.as_deref() {
+            Some("") => {
+                "it names no file or directory below itself; leave --parents out to copy what is in it"
+            }
+            Some(pattern) if select::has_wildcards(pattern.as_bytes()) => "nothing matches",
+            _ => "a part of it is a link, and --parents follows none",
+        };
+        (job.warn)(format!("--parents keeps nothing of '{path}': {why}"));
+    }
     Ok(())
 }
 
-/// The rules of `--exclude`, if there are any.
-fn excludes(step: &CopyStep) -> Result<Option<IgnoreMatcher>, CopyError> {
-    if step.excludes.is_empty() {
-        return Ok(None);
+/// What `--parents` makes of a source: the directory whose contents are copied, left of `/./` or the
+/// root, and the pattern that says which of them. Without wildcards it must name something.
+fn kept_parents<'p>(source: &SourceTree<'_>, path: &'p str) -> Result<(&'p str, Option<String>), CopyError> {
+    let (from, pattern) = path.split_once("/./").unwrap_or(("/", path));
+    let pattern = shown(&clean(pattern.as_bytes()));
+    if !select::has_wildcards(from.as_bytes()) && !select::has_wildcards(pattern.as_bytes()) {
+        select::follow(source, &clean(format!("{from}/{pattern}").as_bytes()))?;
     }
-    let wrong = |e: crate::dockerfile::IgnoreError| CopyError::Pattern {
-        pattern: step.excludes.join(", "),
-        reason: e.to_string(),
-    };
-    IgnoreMatcher::new(&step.excludes).map(Some).map_err(wrong)
+    Ok((from, Some(pattern.trim().to_owned())))
 }
 
 /// `/a//b/../c/` to `a/c`: lexically, inside the root.

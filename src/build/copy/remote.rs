@@ -1,13 +1,19 @@
 //! What was fetched, into the layer: a file under the name its URL ends in, or a repository's tree
 //! (BuildKit, `dispatchCopy`).
 
+use super::filter::Filter;
 use super::pending::Pending;
 use super::select::{Selected, follow};
-use super::tree::TreeCopy;
-use super::{CopyError, CopyJob, Fetched, SourceTree, archive, excludes};
+use super::tree::{Taken, TreeCopy};
+use super::{CopyError, CopyJob, Fetched, SourceTree, archive};
 
 /// Copies what was fetched for a source. Only `--unpack` unpacks an archive.
-pub(super) fn copy(job: &CopyJob<'_>, pending: &mut Pending<'_>, fetched: &Fetched) -> Result<(), CopyError> {
+pub(super) fn copy(
+    job: &CopyJob<'_>,
+    pending: &mut Pending<'_>,
+    taken: &mut Taken,
+    fetched: &Fetched,
+) -> Result<(), CopyError> {
     let source = SourceTree {
         view: &fetched.view,
         ignore: None,
@@ -16,16 +22,12 @@ pub(super) fn copy(job: &CopyJob<'_>, pending: &mut Pending<'_>, fetched: &Fetch
         name: fetched.name.clone(),
     };
     let selected = selected(&source, fetched)?;
-    if job.step.unpack == Some(true)
-        && selected.is_file
-        && let Some(archive) = archive::open(&source, &selected.path, job.spool)?
-    {
-        return archive::entries(&archive, &job.step.destination, pending);
+    let archive = job.step.unpack == Some(true) && selected.is_file;
+    if archive && archive::unpack(job, &source, &selected.path, pending)? {
+        return Ok(());
     }
-    let excludes = excludes(job.step)?;
-    let mut copy = TreeCopy::new(&source, excludes.as_ref());
-    copy.copy(&selected, &job.step.destination, pending)?;
-    copy.finish(pending);
+    let filter = Filter::new(None, &job.step.excludes)?;
+    TreeCopy::new(&source, &filter).copy(&selected, &job.step.destination, pending, taken)?;
     Ok(())
 }
 
@@ -35,12 +37,13 @@ fn selected(source: &SourceTree<'_>, fetched: &Fetched) -> Result<Selected, Copy
     if fetched.is_file {
         return Ok(Selected { name: path.to_vec(), path: path.to_vec(), is_file: true });
     }
-    match follow(source, path)? {
-        Some(found) if !found.is_file => Ok(found),
-        _ => Err(CopyError::NotFound {
+    let found = follow(source, path)?;
+    if found.is_file {
+        return Err(CopyError::NotFound {
             path: fetched.path.clone(),
             of: source.name.clone(),
             hint: Some("there is no directory of that name".to_owned()),
-        }),
+        });
     }
+    Ok(found)
 }

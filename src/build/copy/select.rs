@@ -3,6 +3,7 @@
 use crate::dockerfile::go_match;
 use crate::layer::{NodeKind, join, resolve};
 
+use super::missing::missing;
 use super::{CopyError, SourceTree, clean, shown};
 
 /// A source that exists.
@@ -18,22 +19,12 @@ pub(super) struct Selected {
 /// The paths a source means: one, or what a pattern matches, which may be nothing.
 pub(super) fn select(source: &SourceTree<'_>, written: &str) -> Result<Vec<Selected>, CopyError> {
     let path = clean(written.as_bytes());
-    if !has_wildcards(&path) {
-        return match follow(source, &path)? {
-            Some(selected) => Ok(vec![selected]),
-            None => Err(missing(source, &path)),
-        };
-    }
-    let mut found = Vec::new();
-    for path in matches(source, &path)? {
-        // A dangling link that matches is no error in BuildKit either: nothing is there.
-        found.extend(follow(source, &path)?);
-    }
-    Ok(found)
+    let paths = if has_wildcards(&path) { matches(source, &path)? } else { vec![path] };
+    paths.iter().map(|path| follow(source, path)).collect()
 }
 
 /// `*`, `?` or `[` that no backslash escapes (BuildKit, `containsWildcards`).
-fn has_wildcards(path: &[u8]) -> bool {
+pub(super) fn has_wildcards(path: &[u8]) -> bool {
     let mut bytes = path.iter();
     while let Some(byte) = bytes.next() {
         match byte {
@@ -45,32 +36,67 @@ fn has_wildcards(path: &[u8]) -> bool {
     false
 }
 
-/// The paths a pattern matches, part by part; links on the way are followed only before the
-/// first part with a wildcard.
+/// The paths a pattern matches. Links are followed only before its first part with a wildcard, and
+/// what stands there must exist (fsutil, `ResolveWildcards`).
 fn matches(source: &SourceTree<'_>, pattern: &[u8]) -> Result<Vec<Vec<u8>>, CopyError> {
     let parts: Vec<&[u8]> = pattern.split(|b| *b == b'/').collect();
     let literal = parts.iter().take_while(|p| !has_wildcards(p)).count();
     let start = parts[..literal].iter().fold(Vec::new(), |path, part| join(&path, part));
-    let start = resolve(source.view, &start, true).map_err(|e| read_error(&start, e))?;
-    let mut found = vec![start];
-    for (at, part) in parts.iter().enumerate().skip(literal) {
-        let mut next = Vec::new();
-        for directory in &found {
-            if !is_directory(source, directory)? {
+    let base = follow(source, &start)?.path;
+    let mut walk = Walk { source, pattern, parts: &parts[literal..], found: Vec::new() };
+    walk.matches(&parts[literal..].join(&b'/'), b"")?;
+    if is_directory(source, &base)? {
+        walk.directory(&base, &[])?;
+    }
+    Ok(walk.found)
+}
+
+/// A walk for what a pattern matches.
+struct Walk<'a> {
+    source: &'a SourceTree<'a>,
+    /// As written, for error texts.
+    pattern: &'a [u8],
+    /// From the first part with a wildcard on.
+    parts: &'a [&'a [u8]],
+    found: Vec<Vec<u8>>,
+}
+
+impl Walk<'_> {
+    /// Looks at what is in a directory; `names` lead to it from where the walk began.
+    fn directory(&mut self, directory: &[u8], names: &[Vec<u8>]) -> Result<(), CopyError> {
+        for name in self.source.view.names(directory).map_err(|e| read_error(directory, e))? {
+            let path = join(directory, &name);
+            if !self.source.is_visible(&path)? {
                 continue;
             }
-            for name in source.view.names(directory).map_err(|e| read_error(directory, e))? {
-                let matched = go_match(part, &name)
-                    .map_err(|e| CopyError::Pattern { pattern: shown(pattern), reason: e.to_string() })?;
-                let path = join(directory, &name);
-                if matched && (at + 1 < parts.len() || source.is_visible(&path)?) {
-                    next.push(path);
-                }
+            let here = [names, &[name]].concat();
+            if self.matches(&self.parts.join(&b'/'), &here.join(&b'/'))? {
+                // What is in a matched directory goes with it.
+                self.found.push(path);
+            } else if self.may_match_below(&here)? && is_directory(self.source, &path)? {
+                self.directory(&path, &here)?;
             }
         }
-        found = next;
+        Ok(())
     }
-    Ok(found)
+
+    /// A bracket may match a slash, as Go's `filepath.Match` has it, so that it matches paths of
+    /// more parts than the pattern has.
+    fn may_match_below(&self, names: &[Vec<u8>]) -> Result<bool, CopyError> {
+        let brackets = self.parts.concat().iter().filter(|b| **b == b'[').count();
+        if names.len() >= self.parts.len() + brackets {
+            return Ok(false);
+        }
+        if brackets > 0 {
+            return Ok(true);
+        }
+        self.matches(&self.parts[..names.len()].join(&b'/'), &names.join(&b'/'))
+    }
+
+    fn matches(&self, pattern: &[u8], path: &[u8]) -> Result<bool, CopyError> {
+        go_match(pattern, path)
+            .map_err(|e| CopyError::Pattern { pattern: shown(self.pattern), reason: e.to_string() })
+    }
 }
 
 fn is_directory(source: &SourceTree<'_>, path: &[u8]) -> Result<bool, CopyError> {
@@ -78,37 +104,21 @@ fn is_directory(source: &SourceTree<'_>, path: &[u8]) -> Result<bool, CopyError>
     Ok(path.is_empty() || node.is_some_and(|n| n.kind == NodeKind::Directory))
 }
 
-/// What a path means once links are followed, if anything is there and not ignored.
-pub(super) fn follow(source: &SourceTree<'_>, path: &[u8]) -> Result<Option<Selected>, CopyError> {
+/// What a path means once links are followed; something must be there that is not ignored.
+pub(super) fn follow(source: &SourceTree<'_>, path: &[u8]) -> Result<Selected, CopyError> {
     let target = resolve(source.view, path, true).map_err(|e| read_error(path, e))?;
-    if !source.is_visible(path)? || !source.is_visible(&target)? {
-        return Ok(None);
-    }
     let name = path.rsplit(|b| *b == b'/').next().unwrap_or_default().to_vec();
     if target.is_empty() {
-        return Ok(Some(Selected { name, path: target, is_file: false }));
+        return Ok(Selected { name, path: target, is_file: false });
+    }
+    if !source.is_visible(path)? || !source.is_visible(&target)? {
+        return Err(missing(source, path));
     }
     let node = source.view.node(&target).map_err(|e| read_error(&target, e))?;
-    Ok(node.map(|n| Selected { name, path: target, is_file: n.kind == NodeKind::File }))
-}
-
-fn missing(source: &SourceTree<'_>, path: &[u8]) -> CopyError {
-    let there = source.view.node(path).ok().flatten().is_some();
-    let hint = match (there, source.ignore_file) {
-        (true, Some(file)) => Some(format!("a rule of {} leaves it out", file.display())),
-        _ => near(source, path).map(|near| format!("did you mean '{near}'?")),
-    };
-    CopyError::NotFound { path: shown(path), of: source.name.clone(), hint }
-}
-
-/// A path like this one that does exist.
-fn near(source: &SourceTree<'_>, path: &[u8]) -> Option<String> {
-    let directory = crate::layer::parent(path);
-    let names = source.view.names(directory).ok()?;
-    let names: Vec<String> = names.iter().map(|n| shown(n)).collect();
-    let last = shown(path.rsplit(|b| *b == b'/').next()?);
-    let found = crate::dockerfile::suggest(&last, names.iter().map(String::as_str))?;
-    Some(shown(&join(directory, found.as_bytes())))
+    match node {
+        Some(node) => Ok(Selected { name, path: target, is_file: node.kind == NodeKind::File }),
+        None => Err(missing(source, path)),
+    }
 }
 
 pub(super) fn read_error(path: &[u8], source: std::io::Error) -> CopyError {

@@ -2,60 +2,69 @@
 
 use std::collections::BTreeMap;
 
-use crate::dockerfile::{IgnoreMatcher, ParentMatches};
-use crate::layer::{Content, Entry, Kind, LinkId, Node, NodeKind, SourceEntry, join};
+use crate::layer::{Entry, Kind, LinkId, Node, NodeKind, SourceEntry, join};
 
-use super::pending::Pending;
+use super::filter::{Filter, Verdicts};
+use super::pending::{Inode, Pending};
 use super::select::{Selected, read_error};
 use super::visible::Sight;
-use super::{CopyError, SourceTree};
+use super::{CopyError, SourceTree, shown};
+use crate::dockerfile::ParentMatches;
 
-/// One source argument's copy: hard links are kept inside it, not across arguments.
+/// The copy of one selected source: hard links are kept inside it, not across sources nor the
+/// matches of a pattern.
 pub(super) struct TreeCopy<'a> {
     source: &'a SourceTree<'a>,
-    excludes: Option<&'a IgnoreMatcher>,
-    /// Directories above the walk that were left out, but are entries if something below them is.
-    waiting: Vec<Entry>,
-    /// Destination paths of files that may have several names.
-    groups: BTreeMap<LinkId, Vec<Vec<u8>>>,
+    filter: &'a Filter,
+    /// Directories above the walk that no pattern names, but are entries if something below them
+    /// is; and the modes they have in the source.
+    waiting: Vec<(Entry, u32)>,
+    inodes: BTreeMap<LinkId, Inode>,
+    /// Entries placed.
+    copied: usize,
 }
 
 /// Where a directory's copy stands.
 struct Directory<'p> {
     from: &'p [u8],
     to: Vec<u8>,
-    /// The source argument, which `--exclude` patterns are relative to.
+    /// The selected source, which patterns are relative to.
     top: &'p [u8],
     /// What the rules of the ignore file said of it.
     ignore: ParentMatches,
-    /// What `--exclude` said of it.
-    exclude: ParentMatches,
+    /// What the patterns said of it.
+    verdicts: Verdicts,
 }
 
 impl<'a> TreeCopy<'a> {
-    pub(super) fn new(source: &'a SourceTree<'a>, excludes: Option<&'a IgnoreMatcher>) -> Self {
-        TreeCopy { source, excludes, waiting: Vec::new(), groups: BTreeMap::new() }
+    pub(super) fn new(source: &'a SourceTree<'a>, filter: &'a Filter) -> Self {
+        TreeCopy { source, filter, waiting: Vec::new(), inodes: BTreeMap::new(), copied: 0 }
     }
 
-    /// Copies one selected source. A directory means its contents.
+    /// Copies one selected source. A directory means its contents; says how many files and
+    /// directories that was.
     pub(super) fn copy(
-        &mut self,
+        mut self,
         selected: &Selected,
         destination: &str,
         pending: &mut Pending<'_>,
-    ) -> Result<(), CopyError> {
+        taken: &mut Taken,
+    ) -> Result<usize, CopyError> {
         let found = self.find(&selected.path)?;
         if found.entry.kind != Kind::Directory {
             let target = pending.file_target(destination, &selected.name)?;
-            let entry = self.entry(found, target, pending);
-            return pending.place(entry);
+            taken.take(&target.path, target.exact)?;
+            let (entry, inode) = self.entry(found, target.path, pending);
+            pending.place(entry, inode)?;
+            return Ok(1);
         }
         let target = pending.resolve(destination.as_bytes())?;
         top_directory(&found.entry, &target, pending)?;
         let top = &selected.path;
         let (_, ignore) = self.source.look_from_top(top);
-        let exclude = ParentMatches::default();
-        self.children(&Directory { from: top, to: target, top, ignore, exclude }, pending)
+        let verdicts = Verdicts::default();
+        self.children(&Directory { from: top, to: target, top, ignore, verdicts }, pending)?;
+        Ok(self.copied)
     }
 
     fn children(&mut self, directory: &Directory<'_>, pending: &mut Pending<'_>) -> Result<(), CopyError> {
@@ -63,28 +72,35 @@ impl<'a> TreeCopy<'a> {
         for name in names {
             let from = join(directory.from, &name);
             let (sight, ignore) = self.source.look(&from, &directory.ignore);
-            if sight == Sight::Unseen {
+            let there = match sight {
+                Sight::Seen => true,
+                Sight::BelowOnly => self.source.holds_visible(&from, &ignore)?,
+                Sight::Unseen => false,
+            };
+            let relative = if directory.top.is_empty() { &from } else { &from[directory.top.len() + 1..] };
+            let verdict = self.filter.look(relative, &directory.verdicts);
+            if !there || !verdict.copied && !verdict.entered {
                 continue;
             }
-            let (excluded, exclude) = self.exclude(&from, directory);
             let found = self.find(&from)?;
             let is_directory = found.entry.kind == Kind::Directory;
-            let left_out = excluded || sight == Sight::BelowOnly;
-            if left_out && !is_directory {
+            if !verdict.copied && !is_directory {
                 continue;
             }
             let to = join(&directory.to, &name);
-            let entry = self.entry(found, to.clone(), pending);
-            if left_out {
-                self.waiting.push(entry);
+            let source_mode = found.entry.mode;
+            let (entry, inode) = self.entry(found, to.clone(), pending);
+            if verdict.copied {
+                self.place(entry, inode, pending)?;
             } else {
-                self.place(entry, pending)?;
+                self.waiting.push((entry, source_mode));
             }
-            if is_directory && (!excluded || self.excludes.is_some_and(IgnoreMatcher::has_negations)) {
-                let below = Directory { from: &from, to, top: directory.top, ignore, exclude };
+            if is_directory && verdict.entered {
+                let below =
+                    Directory { from: &from, to, top: directory.top, ignore, verdicts: verdict.below };
                 self.children(&below, pending)?;
             }
-            if left_out {
+            if !verdict.copied {
                 // Still the last one if nothing below it was copied; gone with the others if so.
                 self.waiting.pop();
             }
@@ -93,20 +109,17 @@ impl<'a> TreeCopy<'a> {
     }
 
     /// Places an entry, after the directories above it that are there only because of it.
-    fn place(&mut self, entry: Entry, pending: &mut Pending<'_>) -> Result<(), CopyError> {
-        for above in self.waiting.drain(..) {
-            pending.place(above)?;
+    fn place(
+        &mut self,
+        entry: Entry,
+        inode: Option<Inode>,
+        pending: &mut Pending<'_>,
+    ) -> Result<(), CopyError> {
+        for (above, source_mode) in self.waiting.drain(..) {
+            pending.make_parent(above, source_mode)?;
         }
-        pending.place(entry)
-    }
-
-    /// Whether `--exclude` leaves a path out, and what to hand down to the paths below it.
-    fn exclude(&self, path: &[u8], directory: &Directory<'_>) -> (bool, ParentMatches) {
-        let relative = if directory.top.is_empty() { path } else { &path[directory.top.len() + 1..] };
-        match self.excludes {
-            Some(rules) => rules.matches_below(relative, &directory.exclude),
-            None => (false, ParentMatches::default()),
-        }
+        self.copied += 1;
+        pending.place(entry, inode)
     }
 
     fn find(&self, path: &[u8]) -> Result<SourceEntry, CopyError> {
@@ -114,12 +127,15 @@ impl<'a> TreeCopy<'a> {
         found.ok_or_else(|| read_error(path, std::io::ErrorKind::NotFound.into()))
     }
 
-    /// The entry of a file at its destination: owner, mode, link group.
-    fn entry(&mut self, found: SourceEntry, to: Vec<u8>, pending: &Pending<'_>) -> Entry {
+    /// The entry of a file at its destination: owner, mode, and the number of its inode.
+    fn entry(
+        &mut self,
+        found: SourceEntry,
+        to: Vec<u8>,
+        pending: &mut Pending<'_>,
+    ) -> (Entry, Option<Inode>) {
         let SourceEntry { entry, link } = found;
-        if let Some(link) = link {
-            self.groups.entry(link).or_default().push(to.clone());
-        }
+        let inode = link.map(|link| *self.inodes.entry(link).or_insert_with(|| pending.inode()));
         let kept = if self.source.keep_owner { (entry.uid, entry.gid) } else { (0, 0) };
         let (uid, gid) = pending.owner().unwrap_or(kept);
         let mode = match entry.kind {
@@ -127,23 +143,32 @@ impl<'a> TreeCopy<'a> {
             Kind::Symlink(_) => 0o777,
             _ => pending.mode(entry.mode, entry.kind == Kind::Directory),
         };
-        Entry { path: to, mode, uid, gid, ..entry }
+        (Entry { path: to, mode, uid, gid, ..entry }, inode)
+    }
+}
+
+/// Notes which file became the destination itself, so that a second one does not silently replace
+/// it. BuildKit lets the last one win.
+pub(super) struct Taken {
+    first: Option<Vec<u8>>,
+    last_wins: bool,
+}
+
+impl Taken {
+    pub(super) fn new(last_wins: bool) -> Self {
+        Taken { first: None, last_wins }
     }
 
-    /// Ties the names of each file together: the first by bytes holds the content.
-    pub(super) fn finish(self, pending: &mut Pending<'_>) {
-        for mut names in self.groups.into_values() {
-            names.sort();
-            names.dedup();
-            let Some((first, others)) = names.split_first() else { continue };
-            for other in others {
-                if let Some(entry) = pending.placed(other) {
-                    entry.kind = Kind::HardLink(first.clone());
-                    entry.content = Content::None;
-                    entry.xattrs.clear();
-                }
-            }
+    /// Takes a path for a file; `exact` if it is the destination itself.
+    pub(super) fn take(&mut self, path: &[u8], exact: bool) -> Result<(), CopyError> {
+        if !exact || self.last_wins {
+            return Ok(());
         }
+        if self.first.as_deref() == Some(path) {
+            return Err(CopyError::Several { to: shown(path) });
+        }
+        self.first = Some(path.to_vec());
+        Ok(())
     }
 }
 
@@ -154,17 +179,8 @@ fn top_directory(found: &Entry, target: &[u8], pending: &mut Pending<'_>) -> Res
         return Ok(());
     }
     pending.make_directory(target)?;
-    if let Some(Node { kind: NodeKind::Directory, mode, uid, gid, .. }) = pending.node(target)? {
-        pending.place(Entry {
-            path: target.to_vec(),
-            kind: Kind::Directory,
-            mode,
-            uid,
-            gid,
-            mtime: found.mtime,
-            xattrs: Vec::new(),
-            content: Content::None,
-        })?;
+    if let Some(node) = pending.node(target)?.filter(|n| n.kind == NodeKind::Directory) {
+        pending.place(Entry::directory(target, &Node { mtime: found.mtime, ..node }), None)?;
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ impl SourceTree<'_> {
     }
 
     /// Whether anything below an ignored directory is there; not below anything else.
-    fn holds_visible(&self, path: &[u8], matches: &ParentMatches) -> Result<bool, CopyError> {
+    pub(super) fn holds_visible(&self, path: &[u8], matches: &ParentMatches) -> Result<bool, CopyError> {
         let view: &dyn View = self.view;
         let node = view.node(path).map_err(|e| read_error(path, e))?;
         if node.is_none_or(|n| n.kind != NodeKind::Directory) {
