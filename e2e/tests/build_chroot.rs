@@ -29,7 +29,7 @@ fn forking() -> Build {
     Build::new(
         "FROM busybox AS base\n\
          RUN echo base > /base && mkdir /d && ln /base /d/again && mkfifo /d/pipe && chown 5:6 /d && \
-             chmod 4755 /usr/bin/id && touch -d 2001-02-03 /d\n\
+             chmod 4755 /usr/bin/id && touch -d @981158400 /d\n\
          FROM base AS one\n\
          RUN echo one > /one && stat -c '%u:%g %a %Y %h %n' /d /base /usr/bin/id /d/pipe /d/again > /seen\n\
          FROM base AS two\n\

@@ -20,6 +20,7 @@ mod probing;
 mod push;
 mod registry_faults;
 mod reproducible;
+mod rootless;
 mod run;
 mod snapshots;
 mod terminal;

@@ -7,6 +7,7 @@
 mod below;
 mod item;
 mod live;
+mod reader;
 mod stat;
 #[cfg(test)]
 mod tests;
