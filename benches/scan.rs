@@ -110,10 +110,19 @@ fn median(mut all: Vec<Duration>) -> Duration {
 /// A step that changes nothing.
 fn step(tree: &mut dyn Rootfs) -> Result<Duration, Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let root = tree.enter()?;
+    let root = tree.enter(&[])?;
     let user = User { uid: 0, gid: 0, groups: Vec::new(), home: "/".to_owned() };
     let argv = ["/nothing".to_owned(), "nothing".to_owned()];
-    let process = Process { root: &root, argv: &argv, env: &[], cwd: "/", user: &user, script: None };
+    let process = Process {
+        root: &root,
+        argv: &argv,
+        env: &[],
+        cwd: "/",
+        user: &user,
+        script: None,
+        network: true,
+        hostname: None,
+    };
     let ended = run(&process, &mut |_, _| {}, &Cancel::new())?;
     let changes = tree.changes(&[])?;
     let took = start.elapsed();

@@ -55,6 +55,8 @@ pub struct BuildConfig {
     pub oci_layout_path: Option<PathBuf>,
     /// How a step's root filesystem is provided.
     pub rootfs: RootfsConfig,
+    /// What commands are given besides the image's files.
+    pub steps: StepsConfig,
     /// How registries are spoken to.
     pub registry: RegistryConfig,
     /// Where credentials of registries are looked for.
@@ -148,6 +150,70 @@ pub struct RootfsConfig {
     pub work_dir: PathBuf,
     /// Root of the in-place machinery; `/yadokari`. In-place trees live below it.
     pub home_dir: PathBuf,
+}
+
+/// What commands are given besides the image's files.
+#[derive(Debug, Clone, Default)]
+pub struct StepsConfig {
+    /// Secrets by name; of two the later counts.
+    pub secrets: Vec<StepSecret>,
+    /// SSH agents by name; of two the later counts.
+    pub agents: Vec<StepAgent>,
+    /// Network of commands that name none.
+    pub network: StepNetwork,
+    /// Host name of commands; one of ours if absent.
+    pub hostname: Option<String>,
+    /// Lines of their `/etc/hosts`: an address and a name each.
+    pub hosts: Vec<(String, String)>,
+    /// Directory of what `RUN --mount=type=cache` keeps; `caches` below the work directory if absent.
+    pub caches: Option<PathBuf>,
+}
+
+/// Network of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StepNetwork {
+    /// The builder's.
+    #[default]
+    Builder,
+    /// None but a loopback device.
+    None,
+}
+
+/// A secret for `RUN --mount=type=secret`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSecret {
+    /// Its name.
+    pub id: String,
+    /// Where it is.
+    pub source: SecretSource,
+}
+
+/// Where a [`StepSecret`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In a file, read when the build starts.
+    File(PathBuf),
+    /// Here.
+    Value(SecretBytes),
+}
+
+/// Bytes that no log shows.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SecretBytes(pub Vec<u8>);
+
+impl std::fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("****")
+    }
+}
+
+/// An SSH agent for `RUN --mount=type=ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepAgent {
+    /// Its name.
+    pub id: String,
+    /// Its socket.
+    pub socket: PathBuf,
 }
 
 /// The wanted placement of root filesystems.

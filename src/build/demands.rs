@@ -1,39 +1,73 @@
 //! What steps ask for that a placement cannot give: said before anything is executed.
 
-use crate::plan::{Action, Plan, RunNetwork, RunSecurity, RunStep, Step};
+use crate::config::{BuildConfig, StepNetwork};
+use crate::plan::{Access, Action, Plan, RunMountKind, RunNetwork, RunSecurity, RunStep, Step};
+use crate::rootfs::PlacementKind;
 
 use super::Error;
+
+/// How to get a placement with namespaces.
+const WAY: &str = "build where namespaces can be made (`yadokari doctor` says what is missing)";
 
 /// Refuses a plan with a step whose demands cannot be met.
 ///
 /// # Errors
 /// At the first such step, with one way out.
-pub(super) fn check(plan: &Plan) -> Result<(), Error> {
+pub(super) fn check(config: &BuildConfig, plan: &Plan, placement: PlacementKind) -> Result<(), Error> {
+    let asked =
+        [("--hostname", config.steps.hostname.is_some()), ("--add-host", !config.steps.hosts.is_empty())];
+    let cannot = |(_, given): &(&str, bool)| *given && placement == PlacementKind::Inplace;
+    if let Some((flag, _)) = asked.into_iter().find(cannot) {
+        return Err(Error::Other {
+            message: format!(
+                "{flag} cannot be given to steps that run in place: they share the container's own"
+            ),
+            help: Some(format!(
+                "give it to the container (docker run {flag}, hostAliases of a pod), or {WAY}"
+            )),
+        });
+    }
     for step in plan.stages.iter().flat_map(|stage| &stage.steps) {
         if let Action::Run(run) = &step.action {
-            one(run, step)?;
+            one(config, run, step, placement)?;
         }
     }
     Ok(())
 }
 
-fn one(run: &RunStep, step: &Step) -> Result<(), Error> {
-    let refuse = |message: &str, help: &str| {
-        let error = Error::Other { message: message.to_owned(), help: Some(help.to_owned()) };
-        Err(error.at(&step.place))
-    };
-    if !run.mounts.is_empty() {
-        let help =
-            "COPY what the step needs and remove it in the same stage, or do the step in a stage of its own";
-        return refuse("RUN --mount is not supported yet", help);
+/// The network of a step: its own wish, else the build's.
+pub(super) fn network(config: &BuildConfig, run: &RunStep) -> RunNetwork {
+    match (run.network, config.steps.network) {
+        (RunNetwork::Default, StepNetwork::None) => RunNetwork::None,
+        (wish, _) => wish,
     }
-    if run.network == RunNetwork::None {
-        let help = "leave it out: the step then has the network";
-        return refuse("RUN --network=none is not supported yet", help);
-    }
+}
+
+fn one(config: &BuildConfig, run: &RunStep, step: &Step, placement: PlacementKind) -> Result<(), Error> {
+    let refuse =
+        |message: String, help: String| Err(Error::Other { message, help: Some(help) }.at(&step.place));
     if run.security == RunSecurity::Insecure {
-        let help = "leave it out, or build this image with a privileged builder";
-        return refuse("RUN --security=insecure is never granted here", help);
+        let help = "leave it out, or build this image with a privileged builder".to_owned();
+        return refuse("RUN --security=insecure is never granted here".to_owned(), help);
+    }
+    if placement != PlacementKind::Inplace {
+        return Ok(());
+    }
+    if network(config, run) == RunNetwork::None {
+        let message = "--network=none needs a network namespace, and building in place there is none";
+        return refuse(message.to_owned(), format!("leave it out, or {WAY}"));
+    }
+    for mount in &run.mounts {
+        let demand = match &mount.kind {
+            RunMountKind::Bind { access: Access::WrittenReadOnly, .. } => "be read-only",
+            RunMountKind::Cache(cache) if cache.access == Access::WrittenReadOnly => "be read-only",
+            RunMountKind::Tmpfs { access: Access::WrittenReadOnly, .. } => "be read-only",
+            RunMountKind::Tmpfs { size: Some(_), .. } => "have a size",
+            _ => continue,
+        };
+        let target = mount.target.as_deref().unwrap_or_default();
+        let message = format!("building in place nothing can be mounted, so that {target} cannot {demand}");
+        return refuse(message, format!("leave the option out, or {WAY}"));
     }
     Ok(())
 }

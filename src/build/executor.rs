@@ -12,13 +12,14 @@ use crate::event::{Event, Events, StepId};
 use crate::image::Platform;
 use crate::layer::{Listing, Timestamp, View};
 use crate::plan::{Action, CopyFrom, FromImage, Plan, PlannedStage, StageBase, Step};
-use crate::rootfs::{Placement, Rootfs};
+use crate::rootfs::{Placement, PlacementKind, Rootfs};
 use crate::run::Cancel;
 
 use super::Error;
 use super::blobs::{Fetcher, Layer};
 use super::idle;
 use super::images::Images;
+use super::mounts::{Agents, Caches, Secrets, Shown};
 use super::remotes::Remotes;
 use super::stage::StageState;
 use super::turns::Turns;
@@ -54,6 +55,14 @@ pub(super) struct Executor<'a> {
     pub(super) commands: AtomicUsize,
     /// Who may run a command now.
     pub(super) turns: Turns,
+    /// What steps ask for besides files.
+    pub(super) secrets: Secrets,
+    pub(super) agents: Agents,
+    /// The `/etc/hosts` of steps, where they get one of their own.
+    pub(super) hosts: Option<PathBuf>,
+    /// Directory of what is kept from build to build.
+    pub(super) caches: PathBuf,
+    pub(super) shown: Shown,
 }
 
 /// Trees made ahead, or why they could not be.
@@ -266,6 +275,24 @@ impl Executor<'_> {
     /// That somebody asked for the end.
     pub(super) fn cancelled(&self) -> Error {
         Error::cancelled(self.cancel.signal().unwrap_or_default())
+    }
+
+    /// Whether steps have mounts of their own.
+    pub(super) fn can_mount(&self) -> bool {
+        self.placement.is_some_and(|p| p.kind() != PlacementKind::Inplace)
+    }
+
+    /// What is kept from build to build, where it is now.
+    pub(super) fn caches(&self) -> Caches {
+        Caches::new(self.placement.map_or_else(|| self.caches.clone(), |p| p.locate(&self.caches)))
+    }
+
+    /// An empty directory for a copy, best on the file system of the step's root. It goes with its
+    /// value.
+    pub(super) fn private_directory(&self) -> Result<tempfile::TempDir, Error> {
+        let workspace = self.workspace.path();
+        let parent = self.placement.map_or_else(|| workspace.join("mounts"), |p| p.copies(workspace));
+        super::mounts::private_directory(&parent)
     }
 
     /// Waits for an earlier stage.

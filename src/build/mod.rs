@@ -10,6 +10,7 @@ mod error;
 mod executor;
 mod idle;
 mod images;
+mod mounts;
 mod products;
 mod remotes;
 mod run;
@@ -30,7 +31,9 @@ pub use check::{BaseLookup, CheckReport, check};
 pub use describe::{outline, targets};
 pub use error::Error;
 
-use crate::config::{BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOutcome, StepOutcome};
+use crate::config::{
+    BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOutcome, SecretSource, StepOutcome,
+};
 use crate::context::{self, Context};
 use crate::dockerfile;
 use crate::event::Events;
@@ -143,19 +146,24 @@ fn carry_out(
     fetcher: &Fetcher,
     uploads: &Uploads,
 ) -> Result<Made, Error> {
-    demands::check(job.plan)?;
+    let secrets = mounts::Secrets::read(&job.config.steps.secrets, job.plan)?;
+    let agents = mounts::Agents::open(&job.config.steps.agents, job.plan)?;
     let placement = if job.plan.stages.iter().any(|s| s.on_disk) {
         let mut rootfs = job.config.rootfs.clone();
         rootfs.work_dir = workspace.path().to_owned();
         let (placement, why) =
             rootfs::open_placement(&rootfs, &session.secrets, threads(job.config), job.events)?;
         job.events.info(why);
+        demands::check(job.config, job.plan, placement.kind())?;
         Some(placement)
     } else {
         job.events.info("no root filesystem: nothing is executed");
         None
     };
     let now = assemble::created(job.config)?;
+    let hosts = mounts::hosts(&job.config.steps, workspace)?;
+    let beside = || workspace.path().parent().unwrap_or(workspace.path()).join("caches");
+    let caches = job.config.steps.caches.clone().unwrap_or_else(beside);
     let executor = Executor {
         config: job.config,
         events: job.events,
@@ -175,6 +183,11 @@ fn carry_out(
         ahead: Mutex::default(),
         commands: AtomicUsize::new(0),
         turns: Turns::new(threads(job.config)),
+        secrets,
+        agents,
+        hosts,
+        caches: std::path::absolute(&caches).unwrap_or(caches),
+        shown: mounts::Shown::default(),
     };
     let outcome = executor.run();
     drop(executor);
@@ -204,7 +217,11 @@ impl<'a> Session<'a> {
         let network =
             Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
         let keychain = Keychain::new(&config.keychain, events.clone())?;
-        let secrets = keychain.files();
+        let mut secrets = keychain.files();
+        secrets.extend(config.steps.secrets.iter().filter_map(|secret| match &secret.source {
+            SecretSource::File(path) => Some(path.clone()),
+            SecretSource::Value(_) => None,
+        }));
         let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
         Ok(Session { network, keychain: own, registry, config, secrets })

@@ -1,12 +1,13 @@
 //! `RUN`: a command in the stage's root.
 
 use crate::event::{Event, StepId};
-use crate::plan::{Place, RunStep};
-use crate::rootfs::Rootfs;
+use crate::plan::{Place, RunNetwork, RunStep};
+use crate::rootfs::{Root, Rootfs};
 use crate::run::{Ended, Process, RunError, Script, identity, user};
 
 use super::Error;
 use super::executor::Executor;
+use super::mounts;
 
 /// Exit code for a command that a signal ended, as kaniko gives it.
 const KILLED: u8 = 255;
@@ -14,24 +15,46 @@ const KILLED: u8 = 255;
 /// Runs the command; its changes are in the tree when this returns.
 pub(super) fn run(
     executor: &Executor<'_>,
+    at: usize,
     tree: &mut dyn Rootfs,
     id: StepId,
     step: &RunStep,
     place: &Place,
 ) -> Result<(), Error> {
     executor.remotes.settle()?;
-    let root = tree.enter()?;
+    let prepared = mounts::prepare(executor, at, step)?;
+    let root = tree.enter(&prepared.mounts)?;
+    let outcome = process(executor, tree, &root, id, step, place, &prepared.env);
+    // After a failure too: what is kept must be back in its place before others may have it.
+    let unmounted = tree.unmount();
+    drop(prepared);
+    outcome.and(unmounted.map_err(Error::from))
+}
+
+fn process(
+    executor: &Executor<'_>,
+    tree: &dyn Rootfs,
+    root: &Root,
+    id: StepId,
+    step: &RunStep,
+    place: &Place,
+    secrets: &[(String, String)],
+) -> Result<(), Error> {
     let user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
-    let env: Vec<String> = step.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let is_secret = |name: &str| secrets.iter().any(|(secret, _)| secret == name);
+    let env = step.env.iter().filter(|(name, _)| !is_secret(name)).chain(secrets);
+    let env: Vec<String> = env.map(|(name, value)| format!("{name}={value}")).collect();
     executor.commands.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     let script = step.script.as_ref().map(|s| Script { name: s.name.clone(), content: s.content.clone() });
     let process = Process {
-        root: &root,
+        root,
         argv: &step.argv,
         env: &env,
         cwd: &step.workdir,
         user: &user,
         script: script.as_ref(),
+        network: super::demands::network(executor.config, step) != RunNetwork::None,
+        hostname: executor.config.steps.hostname.as_deref(),
     };
     let mut output = |stream, line: &[u8]| {
         executor.events.send(Event::StepOutput { id, stream, line: line.to_vec() });

@@ -130,7 +130,7 @@ impl StageState {
                 let Files::Disk(tree) = &mut self.files else {
                     unreachable!("a stage with commands is on disk");
                 };
-                super::run::run(executor, tree.as_mut(), id, run, &step.place)?;
+                super::run::run(executor, at, tree.as_mut(), id, run, &step.place)?;
                 let wants = executor.wants_layers(at);
                 let ignore = super::ignored(executor.config);
                 let entries =

@@ -9,6 +9,7 @@ pub mod chroot;
 mod dress;
 mod index;
 pub mod inplace;
+mod mount;
 pub mod overlay;
 mod placing;
 mod probe;
@@ -16,7 +17,9 @@ mod removal;
 mod session;
 mod stubs;
 
+pub use mount::{Fate, Mount, MountSource, SecretFile, sort_mounts};
 pub use probe::{Probe, open_placement, probe};
+pub use stubs::hosts_file;
 
 use std::path::{Path, PathBuf};
 
@@ -95,6 +98,12 @@ pub trait Placement: Send + Sync {
     /// of a mounted volume aside while a stage uses its path.
     fn locate(&self, path: &Path) -> PathBuf;
 
+    /// A directory for copies of files that only one step gets, best on the file system of its root.
+    /// `workspace` is the build's own.
+    fn copies(&self, workspace: &Path) -> PathBuf {
+        workspace.join("mounts")
+    }
+
     /// Puts the container's own files back, after the last step. Trees stay until
     /// [`finish`](Placement::finish).
     ///
@@ -116,7 +125,7 @@ pub trait Placement: Send + Sync {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Root {
     /// A tree to be mounted in a namespace of the process's own.
-    Mounted(Mounted),
+    Mounted(Box<Mounted>),
     /// The root it has.
     Live,
 }
@@ -137,6 +146,10 @@ pub struct Mounted {
     /// Files of ours that a command sees, read-only: from, relative to `directory`, and where,
     /// relative to the root and with its parents' links followed. They are there to mount on.
     pub files: Vec<(PathBuf, PathBuf)>,
+    /// What a command finds besides, in order. The targets have no links.
+    pub mounts: Vec<Mount>,
+    /// A directory that something may be mounted on, relative to `directory`.
+    pub scratch: PathBuf,
 }
 
 /// The files of a root still to be mounted.
@@ -160,7 +173,7 @@ pub enum MountedTree {
 /// The tree of one stage.
 ///
 /// The order of calls is: any number of times either [`apply`](Rootfs::apply) alone, or
-/// [`enter`](Rootfs::enter), a process, [`changes`](Rootfs::changes).
+/// [`enter`](Rootfs::enter), a process, [`unmount`](Rootfs::unmount), [`changes`](Rootfs::changes).
 pub trait Rootfs: Send + Sync {
     /// The tree as it is now.
     fn view(&self) -> &dyn View;
@@ -173,11 +186,22 @@ pub trait Rootfs: Send + Sync {
     /// An entry cannot be written.
     fn apply(&mut self, entries: &[Entry]) -> Result<(), RootfsError>;
 
-    /// Makes the tree ready for one process and says where it finds it.
+    /// Makes the tree ready for one process and says where it finds it. `mounts` are what the process
+    /// finds besides, sorted by [`sort_mounts`].
     ///
     /// # Errors
-    /// The tree cannot be entered.
-    fn enter(&mut self) -> Result<Root, RootfsError>;
+    /// The tree cannot be entered, or something in it is in the way of a mount.
+    fn enter(&mut self, mounts: &[Mount]) -> Result<Root, RootfsError>;
+
+    /// Takes away what the process found besides, now that it has ended. Called once after each
+    /// [`enter`](Rootfs::enter) that succeeded, before [`changes`](Rootfs::changes); placements that
+    /// mount in the process's own namespace have nothing to do.
+    ///
+    /// # Errors
+    /// It cannot be taken away.
+    fn unmount(&mut self) -> Result<(), RootfsError> {
+        Ok(())
+    }
 
     /// What the process changed since `enter`, sorted by path bytes, each entry's existing parents
     /// included; `/` itself and `ignore` (paths without leading slash, and all below them) left out.

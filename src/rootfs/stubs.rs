@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::dress::{make_like, set_time};
 use super::index::{open_below, stat};
-use super::{RootfsError, as_path, failed, shown};
+use super::{Mount, RootfsError, as_path, failed, shown};
 use crate::layer::{Node, NodeKind, Timestamp, View, parent, resolve};
 use crate::run::HOSTNAME;
 
@@ -34,13 +34,15 @@ pub(super) struct Stubs {
     /// Our files, relative to the session's directory, with the places they are to be mounted on,
     /// links followed.
     pub(super) files: Vec<(PathBuf, PathBuf)>,
+    /// What a step asks for, with the places it is to be mounted on, links followed.
+    pub(super) mounts: Vec<Mount>,
     /// What was missing, parents first, and whether it is a directory.
     made: Vec<(Vec<u8>, bool)>,
 }
 
 /// Makes what is missing in a tree to mount on, below `root`, which is that tree's or one that is
 /// stacked on it. Directories that something is made in keep their times.
-pub(super) fn make(tree: &dyn View, root: &OwnedFd) -> Result<Stubs, RootfsError> {
+pub(super) fn make(tree: &dyn View, root: &OwnedFd, mounts: &[Mount]) -> Result<Stubs, RootfsError> {
     let mut making = Making { tree, root, stubs: Stubs::default(), times: BTreeMap::new() };
     for path in DIRECTORIES {
         making.mount_point(path, true)?;
@@ -48,6 +50,16 @@ pub(super) fn make(tree: &dyn View, root: &OwnedFd) -> Result<Stubs, RootfsError
     for (name, path) in FILES {
         let place = as_path(&making.mount_point(path, false)?).to_path_buf();
         making.stubs.files.push((PathBuf::from(name), place));
+    }
+    for mount in mounts {
+        // What lies in another mount is not in the image.
+        let lies_in = |other: &Mount| mount.target != other.target && mount.target.starts_with(&other.target);
+        let mut placed = mount.clone();
+        if !mounts.iter().any(lies_in) {
+            let place = making.mount_point(&mount.target.to_string_lossy(), mount.source.is_directory())?;
+            placed.target = as_path(&place).to_path_buf();
+        }
+        making.stubs.mounts.push(placed);
     }
     for (path, time) in &making.times {
         set_time(root, path, *time)?;
@@ -147,7 +159,8 @@ pub(super) fn write_files(session: &Path) -> Result<(), RootfsError> {
     let resolv = read(Path::new("/etc/resolv.conf"));
     // systemd's file with the real servers is what resolves names where the stub is not reached.
     let resolv = if only_stub(&resolv) { with_fallback(resolv) } else { resolv };
-    for (name, text) in [("hosts", hosts(&read(Path::new("/etc/hosts")))), ("resolv.conf", resolv)] {
+    for (name, text) in [("hosts", hosts(HOSTNAME, &read(Path::new("/etc/hosts")))), ("resolv.conf", resolv)]
+    {
         let path = session.join(name);
         fs::write(&path, text).map_err(failed("write", &path))?;
         // A command of any user reads them, whatever our umask.
@@ -175,9 +188,16 @@ fn only_stub(resolv: &str) -> bool {
     servers.peek().is_some() && servers.all(|s| s == "127.0.0.53")
 }
 
-/// Our host name first, then what the machine knows: names of services of a CI job are often there.
-fn hosts(machine: &str) -> String {
-    let mut text = format!("127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+/// The text of an `/etc/hosts` with a host name and addresses of more names, each an address and a name.
+pub fn hosts_file(hostname: &str, more: &[(String, String)]) -> String {
+    let mut text = hosts(hostname, &read(Path::new("/etc/hosts")));
+    more.iter().for_each(|(address, name)| text.push_str(&format!("{address}\t{name}\n")));
+    text
+}
+
+/// The host name first, then what the machine knows: names of services of a CI job are often there.
+fn hosts(hostname: &str, machine: &str) -> String {
+    let mut text = format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for line in machine.lines() {
         let names = line.split('#').next().unwrap_or_default();
         let is_ours = names.split_whitespace().skip(1).any(|n| n == "localhost");
@@ -210,8 +230,8 @@ mod tests {
     #[test]
     fn hosts_has_our_name_and_the_machines() {
         let own = "127.0.0.1\tlocalhost yadokari\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-        assert_eq!(hosts(""), own);
+        assert_eq!(hosts(HOSTNAME, ""), own);
         let machine = "127.0.0.1 localhost\n# a remark\n\n10.0.0.7  postgres db # service\n";
-        assert_eq!(hosts(machine), format!("{own}10.0.0.7  postgres db\n"));
+        assert_eq!(hosts(HOSTNAME, machine), format!("{own}10.0.0.7  postgres db\n"));
     }
 }

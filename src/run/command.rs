@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::control::Command;
 use super::error::{Failure, NotExecuted, Step};
 use super::identity::may_set_groups;
-use super::{capability, descriptors};
+use super::{capability, descriptors, seccomp};
 
 /// Where programs are looked up if the environment has no `PATH`, as BuildKit.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -85,6 +85,10 @@ fn prepare(command: &Command) -> Result<(), Failure> {
     for stream in [io::stdout().as_fd(), io::stderr().as_fd()] {
         rustix::fs::fchown(stream, Some(uid), Some(gid))
             .map_err(|e| identity("give away its output")(e.into()))?;
+    }
+    if command.filtered {
+        seccomp::restrict()
+            .map_err(|e| Failure::new(Step::Hiding, "filter the command's system calls", e))?;
     }
     capability::restrict()
         .map_err(|e| Failure::new(Step::Hiding, "hide this process from the command", e))?;

@@ -22,6 +22,10 @@ use crate::rootfs::Root;
 pub(super) struct Spec {
     /// The root to enter.
     pub(super) root: Root,
+    /// Whether the caller's network is to be had there.
+    pub(super) network: bool,
+    /// The host name there.
+    pub(super) hostname: String,
     /// What to do there.
     pub(super) task: Task,
 }
@@ -52,6 +56,8 @@ pub(super) struct Command {
     pub(super) groups: Vec<u32>,
     /// A file that is to be there while it runs.
     pub(super) script: Option<Script>,
+    /// Whether our filter of system calls is put on it.
+    pub(super) filtered: bool,
 }
 
 /// From us to the supervisor, after the [`Spec`].
@@ -167,6 +173,7 @@ mod tests {
             gid: 0,
             groups: vec![1, 2],
             script: Some(Script { name: "E".into(), content: "#!/bin/sh\n".into() }),
+            filtered: true,
         };
         let lower = vec!["b".into(), "a".into()];
         let mount = Mounted {
@@ -176,8 +183,15 @@ mod tests {
             user_namespace: true,
             pid_namespace: true,
             files: vec![("hosts".into(), "etc/hosts".into())],
+            mounts: Vec::new(),
+            scratch: std::path::PathBuf::new(),
         };
-        let spec = Spec { root: Root::Mounted(mount), task: Task::Run(command.clone()) };
+        let spec = Spec {
+            root: Root::Mounted(Box::new(mount)),
+            network: true,
+            hostname: "h".into(),
+            task: Task::Run(command.clone()),
+        };
         ours.send(&spec)?;
         ours.send(&Order::Signal(15))?;
         drop(ours);

@@ -7,8 +7,7 @@ use rustix::thread::UnshareFlags;
 
 use super::HOSTNAME;
 use super::error::{Failure, Step};
-use super::mounts;
-use super::tree;
+use super::{attach, loopback, mounts, tree};
 use crate::rootfs::Mounted;
 
 /// Leaves the namespaces that the root has to be apart from. The user namespace comes first: it
@@ -17,14 +16,18 @@ pub(super) fn unshare_user() -> Result<(), Failure> {
     unshare(UnshareFlags::NEWUSER)
 }
 
-/// The other namespaces; the network stays the caller's. A new PID namespace begins with the next
-/// child.
-pub(super) fn unshare_rest(mount: &Mounted) -> Result<(), Failure> {
+/// The other namespaces; without the caller's `network` one of its own, with a loopback device. A
+/// new PID namespace begins with the next child.
+pub(super) fn unshare_rest(mount: &Mounted, network: bool) -> Result<(), Failure> {
     let mut flags = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     if mount.pid_namespace {
         flags |= UnshareFlags::NEWPID;
     }
-    unshare(flags)
+    if network {
+        return unshare(flags);
+    }
+    unshare(flags | UnshareFlags::NEWNET)?;
+    loopback::start().map_err(|e| Failure::new(Step::Namespaces, "start the loopback device", e))
 }
 
 fn unshare(flags: UnshareFlags) -> Result<(), Failure> {
@@ -41,12 +44,13 @@ fn names(flags: UnshareFlags) -> String {
         (UnshareFlags::NEWPID, "PID"),
         (UnshareFlags::NEWIPC, "IPC"),
         (UnshareFlags::NEWUTS, "UTS"),
+        (UnshareFlags::NEWNET, "network"),
     ];
     all.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// Mounts the tree and what belongs into it, makes it the root and lets go of the old one.
-pub(super) fn enter(mount: &Mounted) -> Result<(), Failure> {
+pub(super) fn enter(mount: &Mounted, hostname: &str) -> Result<(), Failure> {
     let failed = |action: String| move |e: Errno| Failure::new(Step::Tree, action, e);
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private).map_err(failed("make mounts private".to_owned()))?;
@@ -57,6 +61,7 @@ pub(super) fn enter(mount: &Mounted) -> Result<(), Failure> {
     let root = rustix::fs::openat(CWD, &mount.mount_point, flags, Mode::empty())
         .map_err(failed("open the mounted tree".to_owned()))?;
     mounts::populate(&root, mount)?;
+    attach::all(&root, &mount.mounts, &mount.scratch)?;
     let pivot = |action: &str| {
         let action = action.to_owned();
         move |e: Errno| Failure::new(Step::Pivot, action, e)
@@ -66,9 +71,9 @@ pub(super) fn enter(mount: &Mounted) -> Result<(), Failure> {
     rustix::process::pivot_root(".", ".").map_err(pivot("make the tree the root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(pivot("detach the old root"))?;
     rustix::process::chdir("/").map_err(pivot("enter the new root"))?;
-    match rustix::system::sethostname(HOSTNAME.as_bytes()) {
+    match rustix::system::sethostname(hostname.as_bytes()) {
         // A profile that forbids it (podman's) leaves the container's own name, as in place.
-        Err(Errno::PERM | Errno::NOSYS) => Ok(()),
+        Err(Errno::PERM | Errno::NOSYS) if hostname == HOSTNAME => Ok(()),
         done => done.map_err(pivot("set the host name")),
     }
 }

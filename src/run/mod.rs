@@ -6,6 +6,7 @@
 //! everything it left behind. Files are named after what happens in that order: `run` and
 //! `control` on our side, then `supervisor`, `enter`, `tree`, `mounts`, `command`, `reap` on the other.
 
+mod attach;
 mod cancel;
 mod capability;
 mod command;
@@ -16,11 +17,13 @@ mod error;
 mod identity;
 mod inside;
 mod lines;
+mod loopback;
 mod mounts;
 mod reap;
 #[allow(clippy::module_inception)] // the verb is the module's purpose
 mod run;
 mod script;
+mod seccomp;
 pub mod signals;
 mod supervisor;
 mod tree;

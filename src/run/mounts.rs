@@ -20,7 +20,7 @@ use crate::rootfs::Mounted;
 use crate::rootfs::inplace::mounts::mounts;
 
 /// Options of mounts that hold neither programs nor devices.
-const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
+pub(super) const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
 /// Devices that every container has.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -156,11 +156,11 @@ fn open_if_there(root: &OwnedFd, path: &str) -> Result<Option<OwnedFd>, Failure>
     }
 }
 
-fn descriptor_path(fd: &OwnedFd) -> std::path::PathBuf {
+pub(super) fn descriptor_path(fd: &OwnedFd) -> std::path::PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
-fn file_system(
+pub(super) fn file_system(
     kind: &str,
     target: &OwnedFd,
     flags: MountFlags,
@@ -171,7 +171,7 @@ fn file_system(
         .map_err(|e| Failure::new(Step::Mounts, format!("mount {kind} on {path}"), e))
 }
 
-fn bind(source: &Path, target: &OwnedFd, path: &str) -> Result<(), Failure> {
+pub(super) fn bind(source: &Path, target: &OwnedFd, path: &str) -> Result<(), Failure> {
     rustix::mount::mount_bind(source, descriptor_path(target))
         .map_err(|e| Failure::new(Step::Mounts, format!("bind {} on {path}", source.display()), e))
 }
@@ -183,7 +183,7 @@ fn bind_recursive(source: &str, target: &OwnedFd) -> Result<(), Failure> {
 
 /// Makes the mount that is now at a path read-only. What else restricts it is repeated: in a user
 /// namespace the kernel refuses to take it off.
-fn read_only(root: &OwnedFd, path: &str) -> Result<(), Failure> {
+pub(super) fn read_only(root: &OwnedFd, path: &str) -> Result<(), Failure> {
     let failed = |e: Errno| Failure::new(Step::Mounts, format!("make /{path} read-only"), e);
     let target = open(root, path)?;
     let now = rustix::fs::fstatvfs(&target).map_err(failed)?.f_flag;

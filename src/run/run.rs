@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::control::{Channel, Command, Order, Report, Spec, Task};
 use super::error::{Failure, RunError, Step};
 use super::lines::Lines;
-use super::{Cancel, Script, User, supervisor, uid_map};
+use super::{Cancel, HOSTNAME, Script, User, supervisor, uid_map};
 use crate::event::Stream;
 use crate::rootfs::{Mounted, Root};
 
@@ -33,6 +33,11 @@ pub struct Process<'a> {
     pub user: &'a User,
     /// A file that is there while the command runs, and is no change of it.
     pub script: Option<&'a Script>,
+    /// Whether it has the caller's network; otherwise a loopback device of its own, which needs a
+    /// root that is mounted.
+    pub network: bool,
+    /// Its host name, [`super::HOSTNAME`] by default; only in a root that is mounted.
+    pub hostname: Option<&'a str>,
 }
 
 /// How a command ended.
@@ -76,8 +81,15 @@ pub fn run(
         gid: process.user.gid,
         groups: process.user.groups.clone(),
         script: process.script.cloned(),
+        // In place the container's own runtime has seen to that.
+        filtered: matches!(process.root, Root::Mounted(_)),
     };
-    let spec = Spec { root: process.root.clone(), task: Task::Run(command) };
+    let spec = Spec {
+        root: process.root.clone(),
+        network: process.network,
+        hostname: process.hostname.unwrap_or(HOSTNAME).to_owned(),
+        task: Task::Run(command),
+    };
     match Supervised::start(&spec)?.wait(output, cancel)? {
         Report::Ended(ended) => Ok(ended),
         Report::NotExecuted(why) => {
@@ -93,7 +105,12 @@ pub fn run(
 /// # Errors
 /// Why such a root cannot be used here.
 pub fn probe(mount: &Mounted) -> Result<bool, RunError> {
-    let spec = Spec { root: Root::Mounted(mount.clone()), task: Task::Try };
+    let spec = Spec {
+        root: Root::Mounted(Box::new(mount.clone())),
+        network: true,
+        hostname: HOSTNAME.to_owned(),
+        task: Task::Try,
+    };
     match Supervised::start(&spec)?.wait(&mut |_, _| {}, &Cancel::new())? {
         Report::Tried { links_kept } => Ok(links_kept),
         other => Err(unexpected(&other)),

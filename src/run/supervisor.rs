@@ -73,7 +73,7 @@ fn supervise(channel: &mut Channel) -> io::Result<()> {
     let Some(spec) = channel.receive::<Spec>()? else {
         return Ok(());
     };
-    match enter_namespaces(channel, &spec.root)? {
+    match enter_namespaces(channel, &spec)? {
         Err(failure) => channel.send(&Report::Failed(failure)),
         Ok(Place::Here) => serve(channel, &spec, false),
         Ok(Place::FirstOfNamespace) => {
@@ -102,8 +102,8 @@ enum Place {
     FirstOfNamespace,
 }
 
-fn enter_namespaces(channel: &mut Channel, root: &Root) -> io::Result<Result<Place, Failure>> {
-    let Root::Mounted(mount) = root else {
+fn enter_namespaces(channel: &mut Channel, spec: &Spec) -> io::Result<Result<Place, Failure>> {
+    let Root::Mounted(mount) = &spec.root else {
         hide()?;
         return Ok(Ok(Place::Here));
     };
@@ -117,7 +117,7 @@ fn enter_namespaces(channel: &mut Channel, root: &Root) -> io::Result<Result<Pla
         }
     }
     hide()?;
-    if let Err(failure) = enter::unshare_rest(mount) {
+    if let Err(failure) = enter::unshare_rest(mount, spec.network) {
         return Ok(Err(failure));
     }
     Ok(Ok(if mount.pid_namespace { Place::FirstOfNamespace } else { Place::Here }))
@@ -154,7 +154,7 @@ fn serve(channel: &mut Channel, spec: &Spec, alone: bool) -> io::Result<()> {
 
 fn work(channel: &mut Channel, spec: &Spec, alone: bool) -> io::Result<Result<Report, Failure>> {
     let entered = match &spec.root {
-        Root::Mounted(mount) => enter::enter(mount),
+        Root::Mounted(mount) => enter::enter(mount, &spec.hostname),
         Root::Live => rustix::process::chdir("/").map_err(|e| Failure::new(Step::Pivot, "enter /", e)),
     };
     if let Err(failure) = entered {

@@ -113,7 +113,7 @@ fn names_of_one_file_stay_together() {
         assert_eq!(lines(&changes), ["d data 755", "w data/twin-c"]);
     });
     everywhere(|tree| {
-        let place = tree.enter().expect("enter");
+        let place = tree.enter(&[]).expect("enter");
         shell(&place, &root(), "echo more >> data/twin-b").expect("run");
         tree.forget().expect("forget");
         assert_eq!(tree.view().read(b"data/twin-a", 100).expect("read"), b"twin\nmore\n");

@@ -24,7 +24,7 @@ fn everywhere(test: impl Fn(&mut dyn Rootfs, &Root)) {
     for way in WAYS {
         let fixture = Fixture::new(way);
         let mut tree = fixture.stage();
-        let place = tree.enter().expect("enter");
+        let place = tree.enter(&[]).expect("enter");
         test(&mut *tree, &place);
         fixture.placement.finish().expect("finish");
     }
@@ -44,7 +44,7 @@ fn exit_codes_and_signals_are_exact() {
             ("kill -SEGV $$", Ended::Signaled(11)),
         ];
         for (script, expected) in cases {
-            let place = tree.enter().expect("enter");
+            let place = tree.enter(&[]).expect("enter");
             assert_eq!(shell(&place, &root(), script).expect("run").ended, expected, "{script}");
             tree.changes(&[]).expect("changes");
         }
@@ -63,12 +63,12 @@ fn what_cannot_be_executed_says_why() {
         (&["/etc"], 126, "exec: \"/etc\": is a directory"),
         (&["/tmp/script"], 127, "exec /tmp/script: no such file or directory (its interpreter is missing)"),
     ];
-    let place = tree.enter().expect("enter");
+    let place = tree.enter(&[]).expect("enter");
     let make = "echo '#!/no/interpreter' > /tmp/script; chmod +x /tmp/script";
     assert_eq!(shell(&place, &root(), make).expect("run").ended, Ended::Exited(0));
     tree.changes(&[]).expect("changes");
     for (argv, code, message) in cases {
-        let place = tree.enter().expect("enter");
+        let place = tree.enter(&[]).expect("enter");
         let error = execute(&place, &root(), argv, "/").err().expect("no command");
         assert_eq!((error.exit_code(), error.to_string()), (Some(code), message.to_owned()));
         tree.changes(&[]).expect("changes");
@@ -115,7 +115,16 @@ fn a_cancelled_command_is_asked_first() {
         let argv = argv.map(str::to_owned);
         let env = ["PATH=/bin".to_owned()];
         let user = root();
-        let process = Process { root: place, argv: &argv, env: &env, cwd: "/", user: &user, script: None };
+        let process = Process {
+            root: place,
+            argv: &argv,
+            env: &env,
+            cwd: "/",
+            user: &user,
+            script: None,
+            network: true,
+            hostname: None,
+        };
         let mut seen = Vec::new();
         let result = run(
             &process,
@@ -164,7 +173,16 @@ fn run_script(
 ) -> (Result<Ended, RunError>, Vec<String>) {
     let argv = [format!("/dev/pipes/{}", script.name)];
     let env = ["PATH=/bin:/usr/bin".to_owned()];
-    let process = Process { root, argv: &argv, env: &env, cwd: "/", user, script: Some(script) };
+    let process = Process {
+        root,
+        argv: &argv,
+        env: &env,
+        cwd: "/",
+        user,
+        script: Some(script),
+        network: true,
+        hostname: None,
+    };
     let mut seen = Vec::new();
     let mut collect = |stream, line: &[u8]| {
         if stream == Stream::Stdout {

@@ -112,7 +112,8 @@ pub(crate) fn shell(root: &Root, user: &User, script: &str) -> Result<Output, Ru
 pub(crate) fn execute(root: &Root, user: &User, argv: &[&str], cwd: &str) -> Result<Output, RunError> {
     let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
     let env = ["PATH=/bin:/usr/bin".to_owned()];
-    let process = Process { root, argv: &argv, env: &env, cwd, user, script: None };
+    let process =
+        Process { root, argv: &argv, env: &env, cwd, user, script: None, network: true, hostname: None };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut collect = |stream, line: &[u8]| {
         let line = String::from_utf8_lossy(line).into_owned();
@@ -124,7 +125,7 @@ pub(crate) fn execute(root: &Root, user: &User, argv: &[&str], cwd: &str) -> Res
 
 /// Runs a script that must succeed; gives its output and what it changed.
 pub(crate) fn step(tree: &mut dyn Rootfs, script: &str) -> (Vec<String>, Vec<Entry>) {
-    let place = tree.enter().expect("enter");
+    let place = tree.enter(&[]).expect("enter");
     let output = shell(&place, &root(), script).expect("run");
     assert_eq!(output.ended, Ended::Exited(0), "{script}: {:?} {:?}", output.stdout, output.stderr);
     (output.stdout, tree.changes(&[]).expect("changes"))

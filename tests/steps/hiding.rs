@@ -32,7 +32,7 @@ fn everywhere(test: impl Fn(&mut dyn FnMut(&User, &str) -> Output)) {
         let fixture = Fixture::new(way);
         let mut tree = fixture.stage();
         test(&mut |user, script| {
-            let place = tree.enter().expect("enter");
+            let place = tree.enter(&[]).expect("enter");
             let output = shell(&place, user, script).expect("run");
             tree.changes(&[]).expect("changes");
             output

@@ -10,7 +10,7 @@ use yadokari::image::{Platform, Reference};
 
 use super::flags::{Cache, Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};
-use super::{credentials, fetch, log, missing, places};
+use super::{credentials, fetch, log, missing, places, steps};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -37,6 +37,8 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
     check_zstd(compression.algorithm, image_format, tar_path.is_some())?;
     let build_args = build_args(flags, env)?;
     let source_date_epoch = source_date_epoch(&build_args)?;
+    let caches = path(&flags.cache.cache_dir).map(|d| d.join("mounts"));
+    let steps = steps::config(&flags.steps, &build_args, caches, env)?;
     Ok(BuildConfig {
         context: places::context(&flags.context)?,
         context_sub_path: path(&flags.context_sub_path),
@@ -59,6 +61,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         tar_path,
         oci_layout_path: path(&flags.result.oci_layout_path),
         rootfs: rootfs(&flags.rootfs, env),
+        steps,
         registry: registry(flags, env),
         keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
         fetch: fetch::config(flags, env)?,

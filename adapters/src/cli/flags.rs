@@ -69,6 +69,8 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) rootfs: Rootfs,
     #[command(flatten)]
+    pub(crate) steps: Steps,
+    #[command(flatten)]
     pub(crate) log: Log,
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -248,6 +250,27 @@ pub(crate) struct Rootfs {
     pub(crate) kaniko_dir: String,
 }
 
+/// What steps are given.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Steps")]
+pub(crate) struct Steps {
+    /// Secret for RUN --mount=type=secret, id=NAME,src=FILE | id=NAME,env=VARIABLE; repeatable
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) secret: Vec<String>,
+    /// Network of steps that name none: default, host or none
+    #[arg(long, value_name = "NETWORK", default_value = "default", hide_default_value = true)]
+    pub(crate) network: String,
+    /// Host name that steps see
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) hostname: String,
+    /// Line of the steps' /etc/hosts, NAME:ADDRESS or NAME=ADDRESS; repeatable
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub(crate) add_host: Vec<String>,
+    /// SSH agent for RUN --mount=type=ssh, default | ID=SOCKET; repeatable
+    #[arg(long, value_name = "AGENT")]
+    pub(crate) ssh: Vec<String>,
+}
+
 /// `--isolation`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum IsolationFlag {
@@ -365,8 +388,6 @@ pub(crate) struct Missing {
     pub(crate) bucket: String,
     #[arg(long, hide = true)]
     pub(crate) git: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) secret: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) registry_mirror: Vec<String>,
     #[arg(long, hide = true)]

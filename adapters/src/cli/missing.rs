@@ -24,11 +24,6 @@ pub(crate) fn refuse(flags: &Flags, env: &Env) -> Result<(), Usage> {
             "check the repository out before the build and give its directory as --context",
         ),
         (
-            given(&missing.secret),
-            "--secret",
-            "run the steps that need the secret outside the Dockerfile and COPY their result",
-        ),
-        (
             given(&missing.registry_mirror) || env.get("KANIKO_REGISTRY_MIRROR").is_some(),
             "--registry-mirror (KANIKO_REGISTRY_MIRROR)",
             "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",

@@ -15,3 +15,4 @@ mod missing;
 pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod secrets;
+mod steps;

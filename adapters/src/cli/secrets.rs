@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use yadokari::config::{BuildConfig, CredentialLocation, GitSecret};
+use yadokari::config::{BuildConfig, CredentialLocation, GitSecret, SecretSource};
 
 /// A larger file is no `config.json`.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -43,6 +43,12 @@ pub(crate) fn of(config: &BuildConfig) -> Vec<String> {
                 secrets.push(STANDARD.encode(format!("{username}:{password}")));
             }
         }
+    }
+    for secret in &config.steps.secrets {
+        secrets.extend(match &secret.source {
+            SecretSource::File(path) => read(path),
+            SecretSource::Value(value) => String::from_utf8(value.0.clone()).ok(),
+        });
     }
     secrets
 }

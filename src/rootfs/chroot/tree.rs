@@ -12,7 +12,10 @@ use crate::rootfs::dress::with_parents;
 use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
 use crate::rootfs::removal::open_directory;
 use crate::rootfs::stubs::{self, Stubs};
-use crate::rootfs::{Mounted, MountedTree, Root, Rootfs, RootfsError, failed};
+use crate::rootfs::{Mount, Mounted, MountedTree, Root, Rootfs, RootfsError, failed};
+
+/// Name, beside a tree, of a directory for mounting on.
+const SCRATCH: &str = "s";
 
 /// A stage's tree.
 pub(super) struct Tree {
@@ -35,7 +38,7 @@ pub(super) struct Tree {
 
 /// Makes an empty directory for a tree; its name, relative to the session's, and itself.
 pub(super) fn new_root(session: &Session) -> Result<(PathBuf, Arc<OwnedFd>), RootfsError> {
-    let name = session.new_directory("tree", &["root"])?.join("root");
+    let name = session.new_directory("tree", &["root", SCRATCH])?.join("root");
     let path = session.path().join(&name);
     let root = open_directory(&path).map_err(failed("open", path))?;
     Ok((name, Arc::new(root)))
@@ -83,12 +86,12 @@ impl Rootfs for Tree {
         }
     }
 
-    fn enter(&mut self) -> Result<Root, RootfsError> {
+    fn enter(&mut self, mounts: &[Mount]) -> Result<Root, RootfsError> {
         if self.index.is_none() && !self.unwatched {
             let known = std::mem::take(&mut self.known);
             self.index = Some(Index::fill(&self.root, &Bounds::default(), known, self.threads)?);
         }
-        let stubs = stubs::make(&self.view, &self.root)?;
+        let stubs = stubs::make(&self.view, &self.root, mounts)?;
         let mounted = Mounted {
             directory: self.session.path().to_path_buf(),
             tree: MountedTree::Plain,
@@ -96,12 +99,14 @@ impl Rootfs for Tree {
             user_namespace: self.features.user_namespace,
             pid_namespace: self.features.pid_namespace,
             files: stubs.files.clone(),
+            mounts: stubs.mounts.clone(),
+            scratch: self.name.with_file_name(SCRATCH),
         };
         self.stubs = Some(stubs);
         if let Some(index) = &self.index {
             index.wait_for_clock();
         }
-        Ok(Root::Mounted(mounted))
+        Ok(Root::Mounted(Box::new(mounted)))
     }
 
     fn changes(&mut self, ignore: &[Vec<u8>]) -> Result<Vec<Entry>, RootfsError> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
+use super::cover::Cover;
 use super::directory::{failed, look_at, look_of, make, open, shown};
 use super::hide::Secrets;
 use super::journal::{self, Journal, Phase, State, Stay, StayKind};
@@ -52,6 +53,8 @@ pub(super) struct Ground {
     pub(super) conflict: MountConflict,
     pub(super) events: Events,
     pub(super) secrets: Secrets,
+    /// What stands in place of a stage's own files while a step runs, in the order it was put there.
+    pub(super) covers: Vec<Cover>,
     /// Counts swaps: an index is good for one.
     pub(super) generation: u64,
     stages: BTreeMap<usize, Arc<OwnedFd>>,
@@ -100,16 +103,12 @@ impl Ground {
             home,
             site,
             home_path,
-            state: found.unwrap_or_else(|| State {
-                phase: Phase::Untouched,
-                id: new_id(),
-                stays: BTreeMap::new(),
-                hidden: Vec::new(),
-            }),
+            state: found.unwrap_or_else(|| State::new(new_id())),
             journal,
             conflict,
             events,
             secrets: Secrets::default(),
+            covers: Vec::new(),
             generation: 0,
             stages: BTreeMap::new(),
             _lock: lock,

@@ -82,6 +82,17 @@ pub(super) struct State {
     pub(super) stays: BTreeMap<Vec<u8>, Stay>,
     /// Credential files that a running step must not see. Their content is in memory only.
     pub(super) hidden: Vec<Vec<u8>>,
+    /// Directories of ours that were renamed to where a running step finds them: where, and their own
+    /// path.
+    pub(super) lent: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl State {
+    /// Nothing was moved yet.
+    pub(super) fn new(id: String) -> State {
+        let (stays, hidden, lent) = (BTreeMap::new(), Vec::new(), Vec::new());
+        State { phase: Phase::Untouched, id, stays, hidden, lent }
+    }
 }
 
 const KINDS: [(StayKind, &str); 6] = [
@@ -191,6 +202,18 @@ impl Journal {
             None => self.line(&[b"shown"]),
         }
     }
+
+    /// Says which directory of ours is about to be lent to a step, from the root, and what its own
+    /// path is; or that all are back.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub(super) fn lent(&mut self, what: Option<(&[u8], &[u8])>) -> io::Result<()> {
+        match what {
+            Some((path, own)) => self.line(&[b"lent", b"/", &escape(path), b"/", &escape(own)]),
+            None => self.line(&[b"returned"]),
+        }
+    }
 }
 
 /// Reads the journal in the home directory; nothing where there is none.
@@ -217,15 +240,14 @@ fn parse(text: &[u8]) -> io::Result<State> {
     let first = lines.next().unwrap_or_default();
     if text.is_empty() || (whole.is_empty() && FIRST_LINE.starts_with(text)) {
         // Killed while starting it: nothing was moved.
-        let (id, stays, hidden) = (String::new(), BTreeMap::new(), Vec::new());
-        return Ok(State { phase: Phase::Untouched, id, stays, hidden });
+        return Ok(State::new(String::new()));
     }
     let id = first.strip_prefix(FIRST_LINE).and_then(|id| id.strip_prefix(b" ")).ok_or_else(broken)?;
     let id = String::from_utf8(id.to_vec()).map_err(|_| broken())?;
     if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(broken());
     }
-    let mut state = State { phase: Phase::Untouched, id, stays: BTreeMap::new(), hidden: Vec::new() };
+    let mut state = State::new(id);
     for line in lines {
         apply(&mut state, line).ok_or_else(broken)?;
     }
@@ -240,6 +262,8 @@ fn apply(state: &mut State, line: &[u8]) -> Option<()> {
         [b"phase", b"back"] => state.phase = Phase::Back,
         [b"hidden", b"/", path] => state.hidden.push(unescape(path)),
         [b"shown"] => state.hidden.clear(),
+        [b"lent", b"/", path, b"/", own] => state.lent.push((unescape(path), unescape(own))),
+        [b"returned"] => state.lent.clear(),
         [b"gone", b"/", path] => {
             state.stays.remove(&unescape(path));
         }
@@ -280,6 +304,9 @@ mod tests {
         journal.stay(b"usr", &etc).expect("a line");
         journal.gone(b"usr").expect("a line");
         journal.hidden(Some(b"root/.docker/config.json")).expect("a line");
+        journal.lent(Some((b"x", b"/old y"))).expect("a line");
+        journal.lent(None).expect("a line");
+        journal.lent(Some((b"root/.m 2", b"/c/data"))).expect("a line");
         journal.phase(Phase::Entered(12)).expect("a line");
         Journal::create(&home, "other").expect_err("there is one");
         let state = read(&home).expect("reads").expect("a journal");
@@ -289,6 +316,7 @@ mod tests {
         assert!(!state.stays.contains_key(&b"usr"[..]));
         assert_eq!(state.stays[&b"w"[..]].kind, StayKind::Volume);
         assert_eq!(state.hidden, [b"root/.docker/config.json"]);
+        assert_eq!(state.lent, [(b"root/.m 2".to_vec(), b"/c/data".to_vec())]);
         Journal::resume(&home).expect("resumes").phase(Phase::Back).expect("a line");
         assert_eq!(read(&home).expect("reads").expect("a journal").phase, Phase::Back);
         Journal::remove(&home).expect("removed");

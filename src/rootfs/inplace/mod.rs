@@ -6,6 +6,7 @@
 //! knows how to put everything back.
 
 mod copy_aside;
+mod cover;
 mod directory;
 mod ground;
 mod hide;
@@ -112,6 +113,11 @@ impl Placement for Inplace {
         volume::located_path(&self.ground(), path)
     }
 
+    fn copies(&self, _: &Path) -> PathBuf {
+        let ground = self.ground();
+        ground.site.home.join("stage").join(&ground.state.id).join("copies")
+    }
+
     fn leave(&self) -> Result<(), RootfsError> {
         put_back(&mut self.ground(), Trees::Stay)
     }
@@ -156,7 +162,8 @@ fn put_back(ground: &mut Ground, trees: Trees) -> Result<(), RootfsError> {
             names.join(", ")
         ));
     }
-    let shown = ground.show();
+    ground.bring_back_lent();
+    let shown = ground.uncover().and(ground.show());
     let was_moved = ground.state.phase != Phase::Untouched;
     let mut errors = ground.restore(trees);
     errors.extend(shown.err());

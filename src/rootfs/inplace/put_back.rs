@@ -134,6 +134,7 @@ impl Ground {
                 source,
             })?;
         }
+        self.clear_memory()?;
         Journal::remove(&self.home).map_err(|source| self.journal_failed(source))?;
         self.journal = None;
         self.forget();

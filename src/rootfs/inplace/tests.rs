@@ -173,7 +173,7 @@ fn listed(entries: &[Entry]) -> Vec<String> {
 }
 
 fn step(tree: &mut dyn Rootfs, what: impl FnOnce()) -> Vec<String> {
-    tree.enter().expect("entered");
+    tree.enter(&[]).expect("entered");
     what();
     listed(&tree.changes(&[]).expect("changes"))
 }
@@ -273,7 +273,7 @@ fn what_copy_writes_between_steps_is_no_change_of_a_step() {
     let root = container.directory.path();
     assert_eq!(step(&mut *tree, || write_all(root, &["app/sub/y"], "")), ["app/", "app/sub/", "app/sub/y"]);
     assert_eq!(tree.view().names(b"").expect("names"), [b"app".to_vec()]);
-    tree.enter().expect("entered");
+    tree.enter(&[]).expect("entered");
     write_all(root, &["cache/x", "kept", "cached"], "");
     assert_eq!(listed(&tree.changes(&[b"cache".to_vec()]).expect("changes")), ["cached", "kept"]);
     assert_eq!(step(&mut *tree, || ()), [""; 0], "what is ignored stays ignored");
@@ -332,7 +332,7 @@ fn what_cannot_be_placed_is_refused_by_name() {
     let refusal = |container: &Container, files: &'static [&'static str]| {
         let before = container.snapshot();
         let place = container.open();
-        let outcome = create(&place, 0, files).and_then(|mut tree| tree.enter().map(|_| ()));
+        let outcome = create(&place, 0, files).and_then(|mut tree| tree.enter(&[]).map(|_| ()));
         let text = outcome.expect_err("refused").to_string();
         place.finish().expect("all is back");
         assert_eq!(container.snapshot(), before);
@@ -445,7 +445,7 @@ fn credentials_are_out_of_sight_during_a_step() {
         assert!(!files[1].exists() && !moved.exists() && moved.parent().expect("parent").exists())
     });
     assert!(files[1].exists() && moved.exists(), "back between steps");
-    tree.enter().expect("entered");
+    tree.enter(&[]).expect("entered");
     place.finish().expect("all is back");
     assert_eq!((shown(&files[0]), shown(&files[1])), before);
     drop(tree);
@@ -473,7 +473,7 @@ fn a_kill_at_any_moment_is_undone() {
         let mut one = image(&place, 0, &["etc/image", "work/app", "usr/lib/x"]);
         let mut two = image(&place, 1, &["etc/two", "bin/x"]);
         fuse::set(fuse_at);
-        let outcome = one.enter().and_then(|_| two.enter()).and_then(|_| one.enter()).map(|_| ());
+        let outcome = one.enter(&[]).and_then(|_| two.enter(&[])).and_then(|_| one.enter(&[])).map(|_| ());
         let outcome = outcome.and_then(|()| place.finish());
         let burnt = fuse::clear();
         assert_eq!(outcome.is_err(), burnt, "movement {fuse_at}: {outcome:?}");

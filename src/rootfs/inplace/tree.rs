@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::OwnedFd;
 
+use super::cover;
 use super::directory::{dress, failed, make, open, shown};
 use super::ground::Ground;
 use super::journal::{Look, StayKind};
@@ -16,7 +17,7 @@ use super::view::{Spot, TreeView};
 use crate::layer::{Content, Entry, Kind, TreeError, View, parent, write_entries};
 use crate::rootfs::change::{Verdict, compare};
 use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
-use crate::rootfs::{Root, Rootfs, RootfsError};
+use crate::rootfs::{Mount, Root, Rootfs, RootfsError};
 
 /// The tree of one stage.
 pub(super) struct Tree {
@@ -91,6 +92,21 @@ impl Tree {
         self.late.clear();
         self.written.clear();
         self.generation = generation;
+        Ok(())
+    }
+
+    /// Puts what the step asks for in place; what was put there when one thing fails is taken out
+    /// again.
+    fn cover(&self, mounts: &[Mount]) -> Result<(), RootfsError> {
+        for mount in mounts {
+            // Not under the lock: the view takes it.
+            let place = cover::place(&self.view, &mount.target);
+            if let Err(error) = place.and_then(|path| self.ground().cover(self.stage, &path, mount)) {
+                // The first error is the one to report; what cannot be taken out goes with the tree.
+                let _ = self.ground().uncover();
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -208,22 +224,26 @@ impl Rootfs for Tree {
         }
     }
 
-    fn enter(&mut self) -> Result<Root, RootfsError> {
+    fn enter(&mut self, mounts: &[Mount]) -> Result<Root, RootfsError> {
         let mut ground = self.ground();
         ground.enter(self.stage)?;
         let (root, generation) = (Arc::clone(&ground.root), ground.generation);
-        if self.unwatched {
-            ground.hide()?;
-            return Ok(Root::Live);
-        }
-        let bounds = ground.bounds(self.index.as_ref(), self.stage)?;
+        let bounds =
+            if self.unwatched { None } else { Some(ground.bounds(self.index.as_ref(), self.stage)?) };
         drop(ground);
-        self.bring_index_up(&root, generation, &bounds)?;
+        if let Some(bounds) = bounds {
+            self.bring_index_up(&root, generation, &bounds)?;
+        }
+        self.cover(mounts)?;
         self.ground().hide()?;
         if let Some(index) = &self.index {
             index.wait_for_clock();
         }
         Ok(Root::Live)
+    }
+
+    fn unmount(&mut self) -> Result<(), RootfsError> {
+        self.ground().uncover()
     }
 
     fn changes(&mut self, ignore: &[Vec<u8>]) -> Result<Vec<Entry>, RootfsError> {

@@ -115,7 +115,7 @@ impl Ground {
 
 /// Copies what is in a directory and what it looks like; `inodes` are those with several names
 /// and where the first copy of each is.
-fn copy_directory(
+pub(super) fn copy_directory(
     from: &OwnedFd,
     to: &OwnedFd,
     path: &[u8],

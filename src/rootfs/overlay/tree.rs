@@ -12,13 +12,14 @@ use super::{Features, RootfsError, Session, changes, failed, indexed, prelink, s
 use crate::layer::{Entry, View, write_entries};
 use crate::rootfs::dress::{dress, with_parents};
 use crate::rootfs::removal::remove_tree;
-use crate::rootfs::{Mounted, MountedTree, Root, Rootfs};
+use crate::rootfs::{Mount, Mounted, MountedTree, Root, Rootfs};
 
 /// Names within a step's directory, short for the mount options.
 const UPPER: &str = "u";
 const WORK: &str = "w";
 const MOUNT_POINT: &str = "m";
 pub(super) const STUBS: &str = "s";
+const SCRATCH: &str = "t";
 
 /// What the kernel takes: 500 lower directories, and a page of options of which we leave some for
 /// the rest.
@@ -128,11 +129,11 @@ impl Rootfs for Tree {
         written.map_err(|e| RootfsError::Unpack(Box::new(e)))
     }
 
-    fn enter(&mut self) -> Result<Root, RootfsError> {
-        let step = self.session.new_directory("step", &[UPPER, WORK, MOUNT_POINT, STUBS])?;
+    fn enter(&mut self, mounts: &[Mount]) -> Result<Root, RootfsError> {
+        let step = self.session.new_directory("step", &[UPPER, WORK, MOUNT_POINT, STUBS, SCRATCH])?;
         let upper = Arc::new(self.layer(step.join(UPPER))?);
         let stub_layer = self.layer(step.join(STUBS))?;
-        let files = stubs::make(&self.stack, &stub_layer.root)?.files;
+        let stubs = stubs::make(&self.stack, &stub_layer.root, mounts)?;
         let features = self.features;
         if !features.index {
             prelink::copy(&self.stack, &upper)?;
@@ -148,10 +149,12 @@ impl Rootfs for Tree {
             mount_point: step.join(MOUNT_POINT),
             user_namespace: features.user_namespace,
             pid_namespace: features.pid_namespace,
-            files,
+            files: stubs.files,
+            mounts: stubs.mounts,
+            scratch: step.join(SCRATCH),
         };
         self.entered = Some(Entered { step, upper });
-        Ok(Root::Mounted(mounted))
+        Ok(Root::Mounted(Box::new(mounted)))
     }
 
     fn changes(&mut self, ignore: &[Vec<u8>]) -> Result<Vec<Entry>, RootfsError> {

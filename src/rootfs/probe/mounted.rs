@@ -187,6 +187,8 @@ fn attempt_overlay(directory: &Path, features: overlay::Features) -> Result<(), 
         user_namespace: features.user_namespace,
         pid_namespace: features.pid_namespace,
         files: Vec::new(),
+        mounts: Vec::new(),
+        scratch: std::path::PathBuf::new(),
     })?;
     if features.index && !links_kept {
         return Err(Refusal::here("the work directory's file system has no file handles for an index"));
@@ -212,6 +214,8 @@ fn attempt_chroot(directory: &Path, features: chroot::Features) -> Result<(), Re
         user_namespace: features.user_namespace,
         pid_namespace: features.pid_namespace,
         files: Vec::new(),
+        mounts: Vec::new(),
+        scratch: std::path::PathBuf::new(),
     })?;
     Ok(())
 }

@@ -1,0 +1,174 @@
+//! What a `RUN` asks for besides its root's files: from the plan to what a placement mounts.
+
+mod caches;
+mod files;
+mod forward;
+mod secrets;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::plan::{CacheMount, FileOwner, RunMount, RunMountKind, RunStep, Sharing};
+use crate::rootfs::{Fate, Mount, MountSource, SecretFile};
+
+use super::Error;
+use super::executor::Executor;
+use super::workspace::Workspace;
+use crate::config::StepsConfig;
+use crate::run::{HOSTNAME, identity};
+pub(super) use caches::Caches;
+use caches::Lease;
+pub(super) use files::{Shown, private_directory};
+pub(super) use forward::Agents;
+use forward::Forwarder;
+pub(super) use secrets::Secrets;
+
+/// What one step gets; as long as this lives it is there.
+#[derive(Default)]
+pub(super) struct Prepared {
+    /// What is mounted, each after what it lies in.
+    pub(super) mounts: Vec<Mount>,
+    /// Variables that hold secrets.
+    pub(super) env: Vec<(String, String)>,
+    forwarders: Vec<Forwarder>,
+    leases: Vec<(String, Lease)>,
+    /// Copies that only this step has.
+    copies: Vec<tempfile::TempDir>,
+}
+
+/// Makes ready what a step asks for.
+///
+/// # Errors
+/// A source is missing or cannot be read, or a required secret or agent was not given.
+pub(super) fn prepare(executor: &Executor<'_>, at: usize, step: &RunStep) -> Result<Prepared, Error> {
+    let mut prepared = Prepared::default();
+    if let Some(file) = &executor.hosts {
+        let (target, source) = (PathBuf::from("etc/hosts"), MountSource::File(file.clone(), Fate::Kept));
+        prepared.mounts.push(Mount { target, source, read_only: true });
+    }
+    let mut targets: Vec<&str> = step.mounts.iter().filter_map(|m| m.target.as_deref()).collect();
+    targets.sort_unstable();
+    for mount in &step.mounts {
+        prepared.add(executor, at, mount, &targets)?;
+    }
+    crate::rootfs::sort_mounts(&mut prepared.mounts);
+    Ok(prepared)
+}
+
+impl Prepared {
+    fn add(
+        &mut self,
+        executor: &Executor<'_>,
+        at: usize,
+        mount: &RunMount,
+        targets: &[&str],
+    ) -> Result<(), Error> {
+        let (source, read_only) = match &mount.kind {
+            RunMountKind::Bind { from, source, access } => {
+                let target = mount.target.as_deref().unwrap_or_default();
+                let is_parent = targets.iter().any(|other| lies_below(other, target));
+                // What the step may write to, or what is mounted in, is nobody else's.
+                let source = if access.is_read_only() && !is_parent && executor.can_mount() {
+                    files::shared(executor, at, from, source)?
+                } else {
+                    let directory = executor.private_directory()?;
+                    let source = files::copy(executor, at, from, source, directory.path())?;
+                    self.copies.push(directory);
+                    source
+                };
+                (source, access.is_read_only())
+            }
+            RunMountKind::Cache(cache) => (self.cache(executor, at, cache)?, cache.access.is_read_only()),
+            RunMountKind::Tmpfs { size, access } => {
+                (MountSource::Tmpfs { size: *size }, access.is_read_only())
+            }
+            RunMountKind::Secret { id, env, owner, .. } => {
+                let content = executor.secrets.get(id);
+                if let Some(name) = env {
+                    let value = content.map(|c| secrets::text(id, c)).transpose()?.unwrap_or_default();
+                    self.env.push((name.clone(), value));
+                }
+                let Some(content) = content else { return Ok(()) };
+                let FileOwner { mode, uid, gid } = *owner;
+                let (uid, gid) = ids(uid, gid);
+                (MountSource::Secret(SecretFile { content: content.clone(), mode, uid, gid }), true)
+            }
+            RunMountKind::Ssh { id, owner, .. } => {
+                let Some(agent) = executor.agents.get(id) else { return Ok(()) };
+                let directory = executor.private_directory()?;
+                let forwarder = Forwarder::start(agent, directory.path(), *owner)?;
+                let socket = forwarder.path().to_owned();
+                self.copies.push(directory);
+                self.forwarders.push(forwarder);
+                (MountSource::File(socket, Fate::Lost), false)
+            }
+        };
+        if let Some(target) = &mount.target {
+            let target = PathBuf::from(target.trim_start_matches('/'));
+            self.mounts.push(Mount { target, source, read_only });
+        }
+        Ok(())
+    }
+
+    fn cache(
+        &mut self,
+        executor: &Executor<'_>,
+        at: usize,
+        cache: &CacheMount,
+    ) -> Result<MountSource, Error> {
+        let mut key = cache.id.clone();
+        let mut seed = None;
+        if let Some((from, source)) = &cache.seed {
+            let directory = executor.private_directory()?;
+            let MountSource::Directory(path, _) = files::copy(executor, at, from, source, directory.path())?
+            else {
+                return Err(Error::other(format!("a cache cannot start as {source}, which is no directory")));
+            };
+            key.push_str(&format!(":{}", files::identity(&path)?));
+            seed = Some(path);
+            self.copies.push(directory);
+        }
+        if let Some(FileOwner { mode, uid, gid }) = cache.owner {
+            key.push_str(&format!(":{mode:o},{uid},{gid}"));
+        }
+        if let Some((_, lease)) = self.leases.iter().find(|(known, _)| *known == key) {
+            return Ok(MountSource::Directory(lease.path().to_owned(), Fate::Kept));
+        }
+        // In place a cache may have to be copied there and back: two at once would lose what one did.
+        let alone = !executor.can_mount() && cache.sharing == Sharing::Shared;
+        let sharing = if alone { Sharing::Private } else { cache.sharing };
+        let owner = cache.owner.unwrap_or(FileOwner { mode: 0o755, uid: 0, gid: 0 });
+        let make = |directory: &Path| files::start(directory, seed.as_deref(), owner);
+        let lease = executor.caches().lease(&key, sharing, &make, &|| executor.check_cancelled())?;
+        let path = lease.path().to_owned();
+        self.leases.push((key, lease));
+        Ok(MountSource::Directory(path, Fate::Kept))
+    }
+}
+
+/// Writes the `/etc/hosts` of steps, where it is not the one that all get.
+///
+/// # Errors
+/// It cannot be written.
+pub(super) fn hosts(config: &StepsConfig, workspace: &Workspace) -> Result<Option<PathBuf>, Error> {
+    if config.hostname.is_none() && config.hosts.is_empty() {
+        return Ok(None);
+    }
+    let name = config.hostname.as_deref().unwrap_or(HOSTNAME);
+    let text = crate::rootfs::hosts_file(name, &config.hosts);
+    let path = workspace.path().join("hosts");
+    let written = std::fs::write(&path, text)
+        .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)));
+    written.map_err(|e| Error::other(format!("cannot write {}: {e}", path.display())))?;
+    Ok(Some(path))
+}
+
+/// The ids that something made for a step gets: with a single id nobody but root is there to own it.
+fn ids(uid: u32, gid: u32) -> (u32, u32) {
+    if identity().way_to_more_ids().is_some() { (0, 0) } else { (uid, gid) }
+}
+
+/// Whether a path lies below a directory.
+fn lies_below(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}

@@ -1,0 +1,71 @@
+//! What a command finds in its root besides the root's own files.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::SecretBytes;
+
+/// Something that a command finds at a path while it runs, and that is in no layer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Mount {
+    /// Where: a path from the root without leading slash, without `.` and `..`. Links in it are
+    /// followed inside the root.
+    pub target: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// Whether the command may not write to it. In place nothing keeps root from writing; a
+    /// source that must not change is a [`Fate::Lost`] copy there.
+    pub read_only: bool,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum MountSource {
+    /// A directory of ours, by its absolute path.
+    Directory(PathBuf, Fate),
+    /// A file or socket of ours, by its absolute path.
+    File(PathBuf, Fate),
+    /// An empty directory in memory.
+    Tmpfs {
+        /// Most bytes in it, where there is a limit.
+        size: Option<u64>,
+    },
+    /// A file that is on no disk where that can be had.
+    Secret(SecretFile),
+}
+
+impl MountSource {
+    /// Whether a directory is mounted.
+    pub fn is_directory(&self) -> bool {
+        matches!(self, MountSource::Directory(..) | MountSource::Tmpfs { .. })
+    }
+}
+
+/// What becomes of a source when the command has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// It stays, with what was written to it.
+    Kept,
+    /// Nobody needs it any more.
+    Lost,
+}
+
+/// A secret as a file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// Its bytes.
+    pub content: SecretBytes,
+    /// Permission bits.
+    pub mode: u32,
+    /// Numeric user.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+}
+
+/// Sorts mounts so that each comes after those it lies in, as BuildKit does; of two with one target
+/// the later stays on top.
+pub fn sort_mounts(mounts: &mut [Mount]) {
+    mounts.sort_by(|a, b| a.target.cmp(&b.target));
+}
