@@ -9,6 +9,7 @@ mod copy_semantics;
 mod demands;
 mod dockerfile;
 mod early_push;
+mod endurance;
 mod failure;
 mod fetch;
 mod hiding;

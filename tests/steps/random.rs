@@ -50,6 +50,7 @@ same() { plain "$1" && touch -r "$1" /tmp/r && cat "$1" > /tmp/c && cat /tmp/c >
 split() { plain "$1" && busybox cp -p "$1" /tmp/c && mv -f /tmp/c "$1"; }
 odd() { busybox find "$1" ! -type d ! -type f -o -type f -links +1; }
 move() { [ ! -d "$1" ] || [ -L "$1" ] || [ -z "$(odd "$1")" ] && mv "$1" "$2"; }
+copy() { [ -z "$(busybox find "$1" -type p)" ] && [ ! -p "$2" ] && busybox cp -a "$1" "$2"; }
 away() { [ -e "$1" ] && move "$1" /tmp/away && move /tmp/away "$1"; }
 open() { plain "$1" && true 3<>"$1"; }
 tofile() { rm -rf "$1"; echo "$2" > "$1" && at $3 "$1"; }
@@ -105,7 +106,7 @@ fn operation(numbers: &mut Numbers, devices: bool) -> String {
         23 => format!("rm -rf {path}"),
         24 => format!("touch -c -h -d @{time} {path}"),
         _ if other.starts_with(path) => format!("move {path} top"),
-        _ => format!("busybox cp -a {path} {other}"),
+        _ => format!("copy {path} {other}"),
     }
 }
 
