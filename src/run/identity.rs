@@ -85,7 +85,7 @@ fn enter_namespace() -> Identity {
     let maps = Maps::find(uid);
     // The programs that write our maps look at who owns our entry in /proc: root, if it is hidden.
     let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
-    let entered = mapped(uid, gid, maps);
+    let entered = try_in_child(uid, gid).and_then(|()| mapped(uid, gid, maps));
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     entered.unwrap_or_else(|error| {
         Identity::Plain(format!("user {uid} may not make a user namespace here ({error})"))
@@ -155,6 +155,51 @@ fn arguments(id: u32, ranges: &[(u32, u64)]) -> Vec<String> {
     all
 }
 
+/// Finds out in a child whether a namespace is of use: one without maps, or without the rights in it
+/// that AppArmor takes away on some systems, would be a trap, for nothing can be written from it.
+fn try_in_child(uid: u32, gid: u32) -> io::Result<()> {
+    let attempt = || -> io::Result<()> {
+        // SAFETY: nothing but namespaces are made, by a process with one thread.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER) }?;
+        map_single(uid, gid)?;
+        // SAFETY: as above.
+        Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }?)
+    };
+    // SAFETY: this process has one thread, so the child may do whatever it could.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let code = attempt().map_or_else(|e| e.raw_os_error().unwrap_or(libc::EIO), |()| 0);
+            // SAFETY: ends this process at once, without the exit handlers of its parent.
+            unsafe { libc::_exit(code) }
+        }
+        pid => match wait_for(Pid::from_raw(pid)) {
+            Some(0) => Ok(()),
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => Err(io::Error::other("something ended the process that tried it")),
+        },
+    }
+}
+
+/// The exit code of a child, if it has one.
+fn wait_for(pid: Option<Pid>) -> Option<i32> {
+    loop {
+        match rustix::process::waitpid(pid, WaitOptions::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            ended => return ended.ok()?.and_then(|(_, status)| status.exit_status()),
+        }
+    }
+}
+
+/// Maps one's own id, and one's own group once nobody can leave groups: user_namespaces(7).
+fn map_single(uid: u32, gid: u32) -> io::Result<()> {
+    if fs::read_to_string("/proc/self/gid_map")?.trim().is_empty() {
+        fs::write("/proc/self/setgroups", "deny")?;
+        fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))?;
+    }
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1\n"))
+}
+
 /// Makes the namespace and has it mapped, by a child that stays outside.
 fn mapped(uid: u32, gid: u32, maps: Result<Maps, String>) -> io::Result<Identity> {
     let (maps, mut why_single) = match maps {
@@ -171,12 +216,7 @@ fn mapped(uid: u32, gid: u32, maps: Result<Maps, String>) -> io::Result<Identity
         why_single = mapper.map().err();
     }
     if why_single.is_some() {
-        // One's own id, and one's own group once nobody can leave groups: user_namespaces(7).
-        if fs::read_to_string("/proc/self/gid_map")?.trim().is_empty() {
-            fs::write("/proc/self/setgroups", "deny")?;
-            fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))?;
-        }
-        fs::write("/proc/self/uid_map", format!("0 {uid} 1\n"))?;
+        map_single(uid, gid)?;
     }
     let ids = maps.filter(|_| why_single.is_none()).map_or(1, |maps| maps.ids);
     Ok(Identity::Namespace { uid, ids, why_single })
@@ -233,9 +273,7 @@ impl Drop for Mapper {
         if let Ok(null) = fs::File::open("/dev/null") {
             self.go = null;
         }
-        while let Err(rustix::io::Errno::INTR) =
-            rustix::process::waitpid(Some(self.pid), WaitOptions::empty())
-        {}
+        wait_for(Some(self.pid));
     }
 }
 

@@ -185,7 +185,7 @@ pub(crate) struct Layers {
     /// As kaniko: changes in /var/run are in no layer
     #[arg(long, alias = "whitelist-var-run", hide = true)]
     pub(crate) ignore_var_run: bool,
-    /// Threads that pack, compress and unpack; all cores by default
+    /// Threads that pack, compress and unpack, and commands of stages at once; all cores by default
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) jobs: usize,
 }

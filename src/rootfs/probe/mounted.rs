@@ -24,7 +24,7 @@ const ALLOW: &str = "allow unshare and mount: --privileged, or --security-opt se
 
 /// What a plain user lacks.
 const ROOT: &str = "run as root, or where this user may make user namespaces: in a container \
-                    --security-opt seccomp=unconfined";
+                    --security-opt seccomp=unconfined, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0";
 
 /// Tries overlays until one works; the best first.
 pub(super) fn overlay(config: &RootfsConfig) -> Result<(Probe, overlay::Features), No> {
