@@ -83,6 +83,53 @@ fn the_working_directory_is_the_mounted_context() {
 }
 
 #[test]
+fn mounts_on_a_mounted_volume() {
+    let build = Build::new(
+        "FROM busybox\n\
+         WORKDIR /workspace\n\
+         RUN --mount=target=. --mount=type=tmpfs,target=cmd/tmp --mount=type=cache,target=cache \
+             ls . cmd > /listing && touch here cache/x cmd/tmp/x\n\
+         RUN ls >> /listing; touch own\n\
+         RUN --mount=type=secret,id=none --mount=source=go.mod,target=own cat own > /listing\n",
+    )
+    .file("go.mod", "module m\n")
+    .file("cmd/main.go", "package main\n");
+    let image = build.run(Place::InPlace).image();
+    assert_eq!(image.layer(-3).paths(), ["listing"]);
+    let listing =
+        "f 0644 0:0 listing \".:\\nDockerfile\\ncache\\ncmd\\ngo.mod\\n\\ncmd:\\nmain.go\\ntmp\\n\"\n";
+    assert_eq!(image.layer(-3).listing(), listing);
+    assert_eq!(image.layer(-2).paths(), ["workspace", "workspace/own"]);
+    assert_eq!(image.layer(-1).listing(), "f 0644 0:0 listing \"module m\\n\"\n");
+    let mut left: Vec<_> =
+        fs::read_dir(build.context()).expect("readable").map(|e| e.expect("an entry").file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["Dockerfile", "cmd", "go.mod"], "the user's own files are back");
+}
+
+#[test]
+fn a_cache_on_the_containers_own_file_system_is_lent() {
+    let build = Build::new(
+        "FROM busybox\n\
+         RUN --mount=type=cache,target=/root/.cache echo run >> /root/.cache/log && cat /root/.cache/log > /log\n\
+         RUN --mount=type=cache,target=/c,id=/root/.cache test -s /c/log && rm -rf /c/log && ls -A /c > /gone\n\
+         RUN --mount=type=cache,target=/c,id=/root/.cache echo again > /c/log\n",
+    )
+    .flag("--cache-dir=/yadokari/caches");
+    let arguments = build.arguments(Place::InPlace).join(" ");
+    let script = format!(
+        "yadokari {arguments}; ls -i /yadokari/caches/mounts/*/0; rm -r /out/layout; yadokari {arguments}; cat /yadokari/caches/mounts/*/0/data/log"
+    );
+    let finished = build.container_for(Place::InPlace).script(&script);
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    assert!(finished.stdout.ends_with("again\n"), "{}", finished.output());
+    let image = yadokari_e2e::Image::from_layout(&build.out().join("layout"));
+    assert_eq!(image.layer(-3).listing(), "f 0644 0:0 log \"again\\nrun\\n\"\n");
+    assert_eq!(image.layer(-2).listing(), "f 0644 0:0 gone \"\"\n");
+    assert_eq!(image.layer(-1).listing(), "");
+}
+
+#[test]
 fn a_read_only_mount_in_the_way_is_named() {
     let build = Build::new("FROM busybox\nWORKDIR /taken/by\nRUN touch x\n");
     let mount = build.out();

@@ -113,6 +113,44 @@ fn after_a_kill_the_journal_puts_the_container_back() {
 }
 
 #[test]
+fn after_a_kill_nothing_that_a_step_was_given_is_left() {
+    for way in ["yadokari restore", "again"] {
+        let build = Build::new(&format!(
+            "FROM busybox\n\
+             RUN --mount=type=secret,id=s --mount=type=secret,id=s,target=/etc/s --mount=target=/c \
+                 --mount=type=cache,target=/root/.cache \
+                 cat /etc/s /run/secrets/s | wc -c; echo kept >> /root/.cache/f && echo waiting && sleep {}\n",
+            seconds()
+        ))
+        .env("TOKEN", "hunter22-of-the-caller")
+        .flag("--secret=id=s,env=TOKEN")
+        .flag("--cache-dir=/yadokari/caches");
+        let arguments = build.arguments(Place::InPlace).join(" ");
+        let restore = match way {
+            "again" => format!(
+                "printf 'FROM scratch\\nLABEL a=b\\n' > /yadokari/home/Dockerfile; \
+                 yadokari {arguments} --dockerfile=/yadokari/home/Dockerfile"
+            ),
+            command => command.to_owned(),
+        };
+        let build = build.container(|c| c.option("--init"));
+        let script = format!("yadokari {arguments}; echo killed; sleep 600");
+        let running = build.container_for(Place::InPlace).start("sh", &["-uc", &script]);
+        running.wait_for("waiting\n");
+        running.exec("kill -KILL $(pidof yadokari)");
+        running.wait_for("killed");
+        let look = "ls -A /dev/shm; grep -r -l hunter22-of /dev/shm /etc /root /run /tmp /yadokari 2>/dev/null || true; \
+                    echo looked; cat /yadokari/caches/mounts/*/0/data/f";
+        let finished = running.exec(&format!("{restore}; {look}"));
+        assert!(finished.stdout.ends_with("looked\nkept\n"), "{way}: {}", finished.output());
+        assert!(!finished.stdout.contains("/s\n"), "{way}: {}", finished.output());
+        assert!(!finished.stdout.contains(".yadokari"), "{way}: {}", finished.output());
+        // Something was found and counted: the secret was there, twice.
+        assert!(running.logs().contains(" 44\n"), "{}", running.logs());
+    }
+}
+
+#[test]
 fn wrong_usage() {
     for (arguments, parts) in [
         (vec!["build", "--no-such-flag"], vec!["--no-such-flag"]),

@@ -1,6 +1,7 @@
 //! What a command must not reach.
 
-use yadokari::rootfs::Root;
+use yadokari::config::SecretBytes;
+use yadokari::rootfs::{Mount, MountSource, Root, SecretFile};
 use yadokari::run::{Ended, User};
 
 use crate::fixture::{Fixture, Output, WAYS, busybox, execute, root, shell};
@@ -8,6 +9,8 @@ use crate::fixture::{Fixture, Output, WAYS, busybox, execute, root, shell};
 pub(crate) const TESTS: &[(&str, fn())] = &[
     ("hiding::no_command_looks_into_our_processes", no_command_looks_into_our_processes),
     ("hiding::a_command_has_what_a_container_has", a_command_has_what_a_container_has),
+    ("hiding::no_command_makes_namespaces", no_command_makes_namespaces),
+    ("hiding::a_secret_is_in_memory_and_cannot_be_written", a_secret_is_in_memory_and_cannot_be_written),
 ];
 
 /// Looks into itself, which works, and into PID 1, its supervisor and this program; says what it could
@@ -89,4 +92,56 @@ fn a_command_has_what_a_container_has() {
         env.sort_unstable();
         assert_eq!(env, ["HOME=/root", "PATH=/bin:/usr/bin"]);
     });
+}
+
+/// In a user namespace of its own a command would have every right again.
+fn no_command_makes_namespaces() {
+    for way in WAYS {
+        let fixture = Fixture::new(way);
+        let mut tree = fixture.stage();
+        let place = tree.enter(&[]).expect("enter");
+        let script = "for kind in U m n i u p; do busybox unshare -$kind true 2>&1 && echo made $kind; done
+            busybox mount -t tmpfs none /tmp 2>&1 && echo mounted
+            busybox umount /proc 2>&1 && echo unmounted
+            busybox chroot / /bin/busybox true && echo done";
+        let argv = ["/bin/busybox", "sh", "-c", script];
+        let output = execute(&place, &root(), &argv, "/").expect("run");
+        tree.changes(&[]).expect("changes");
+        let refused = output
+            .stdout
+            .iter()
+            .filter(|l| l.contains("not permitted") || l.contains("permission denied"))
+            .count();
+        assert_eq!(
+            (refused, output.stdout.last().map(String::as_str)),
+            (8, Some("done")),
+            "{:?}",
+            output.stdout
+        );
+        let others = output
+            .stdout
+            .iter()
+            .filter(|l| ["made", "mounted", "unmounted"].iter().any(|w| l.starts_with(w)));
+        assert_eq!(others.count(), 0, "{:?}", output.stdout);
+        fixture.placement.finish().expect("finish");
+    }
+}
+
+fn a_secret_is_in_memory_and_cannot_be_written() {
+    for way in WAYS {
+        let fixture = Fixture::new(way);
+        let mut tree = fixture.stage();
+        let content = SecretBytes(b"of the caller".to_vec());
+        let source = MountSource::Secret(SecretFile { content, mode: 0o400, uid: 0, gid: 0 });
+        let mounts = [Mount { target: "run/secrets/one".into(), source, read_only: true }];
+        let place = tree.enter(&mounts).expect("enter");
+        let script = "cat /run/secrets/one; echo; busybox stat -f -c %T /run/secrets/one
+            (echo x > /run/secrets/one) 2>/dev/null || echo refused
+            rm /run/secrets/one 2>/dev/null || echo busy";
+        let output = shell(&place, &root(), script).expect("run");
+        tree.unmount().expect("unmounted");
+        assert_eq!(output.stdout, ["of the caller", "tmpfs", "refused", "busy"], "{:?}", output.stderr);
+        assert_eq!(crate::fixture::lines(&tree.changes(&[]).expect("changes")), Vec::<String>::new());
+        fixture.placement.finish().expect("finish");
+    }
 }
