@@ -14,11 +14,6 @@ pub(super) struct Directives {
 }
 
 impl Directives {
-    /// A parser of texts that have no directives.
-    pub(super) fn none() -> Self {
-        Directives { seen: Vec::new(), done: true }
-    }
-
     /// Reads a line, blanks before it included; `None` if it is no directive.
     ///
     /// # Errors
@@ -101,10 +96,11 @@ fn split(line: &str, comment: &str) -> Option<(String, Range<usize>)> {
     }
     let blank = ['\t', '\n', '\x0c', '\r', ' '];
     let value = body[name_length..].trim_start_matches(blank).strip_prefix('=')?;
-    let value = value.trim_start_matches(blank);
-    let start = line.len() - value.len();
-    let length = value.trim_end_matches(blank).len();
-    (length > 0).then_some((key, start..start + length))
+    let (rest, value) = (value, value.trim_matches(blank));
+    // Of blanks alone the last one is the value: `.+?` must match something.
+    let length = if value.is_empty() { rest.chars().next_back()?.len_utf8() } else { value.len() };
+    let end = if value.is_empty() { line.len() } else { line.trim_end_matches(blank).len() };
+    Some((key, end - length..end))
 }
 
 #[cfg(test)]
@@ -126,6 +122,8 @@ mod tests {
             ("# other=1\n# syntax=a/b\n", "syntax", None),
             ("\n# syntax=a/b\n", "syntax", None),
             ("# syntax=\n", "syntax", None),
+            ("# syntax= \t\n", "syntax", Some("\t")),
+            ("# check=\u{b}a\u{b} \n", "check", Some("\u{b}a\u{b}")),
             (" # syntax=a\n", "syntax", None),
             ("# 1syntax=a\n", "syntax", None),
         ] {

@@ -60,7 +60,7 @@ fn fraction_of(digits: &str, unit: u64) -> u64 {
     let mut scale = 1.0_f64;
     for digit in digits.bytes() {
         let next = value.checked_mul(10).and_then(|value| value.checked_add(u64::from(digit - b'0')));
-        match next.filter(|next| *next <= i64::MAX as u64) {
+        match next.filter(|next| *next <= 1 << 63) {
             Some(next) => value = next,
             None => break,
         }

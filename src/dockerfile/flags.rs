@@ -12,6 +12,12 @@ pub(super) struct RawFlag {
     range: Range<usize>,
 }
 
+impl RawFlag {
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 /// The flags at the start of a range, and where the arguments after them begin.
 ///
 /// Flags are words that begin with `--`; `--` alone ends them. Single and double quotes are

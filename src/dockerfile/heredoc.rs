@@ -12,7 +12,7 @@ pub(super) struct Opening {
     pub(super) name: String,
     pub(super) expand: bool,
     pub(super) strip_tabs: bool,
-    pub(super) file_descriptor: Option<u32>,
+    pub(super) file_descriptor: Option<u64>,
 }
 
 impl Opening {
@@ -35,8 +35,14 @@ impl Opening {
         let [(name, _)] = names.as_slice() else { return Ok(None) };
         // Only quotes that vanished count: an escaped delimiter leaves expansion on.
         let written = literal_words(delimiter, true, false)?;
-        let expand = written.first().is_none_or(|(written, _)| quotes(written) == quotes(name));
-        let file_descriptor = word[..digits].parse().ok();
+        let [(written, _)] = written.as_slice() else {
+            let message = format!("`{delimiter}` is one word without its quotes and several with them");
+            return Err(ExpandError { range: 0..delimiter.len(), message, help: None });
+        };
+        let expand = quotes(written) == quotes(name);
+        // A number too large for one is the largest, as Go's parser gives it.
+        let number = word.get(..digits).filter(|number| !number.is_empty());
+        let file_descriptor = number.map(|number| number.parse().unwrap_or(u64::MAX));
         Ok(Some(Opening { name: name.clone(), expand, strip_tabs, file_descriptor }))
     }
 
@@ -117,7 +123,8 @@ pub(super) fn end(heredoc: &Heredoc, source: &Source) -> usize {
     after + rest.split('\n').next().unwrap_or_default().trim_end_matches('\r').len()
 }
 
-fn without_tabs(body: &str) -> String {
+/// A body without the tabs that begin its lines, as `<<-` has it.
+pub(super) fn without_tabs(body: &str) -> String {
     body.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
 }
 
@@ -157,6 +164,11 @@ mod tests {
             assert_eq!(found, expected, "{word}");
         }
         assert!(Opening::parse("<<\"EOF").is_err());
+        assert!(Opening::parse("<<'' a").is_err());
+        assert_eq!(
+            Opening::parse("99999999999999999999<<E").unwrap().unwrap().file_descriptor,
+            Some(u64::MAX)
+        );
     }
 
     #[test]

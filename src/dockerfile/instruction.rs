@@ -96,8 +96,8 @@ pub enum InstructionKind {
     Label(Vec<KeyValue>),
     /// `MAINTAINER`
     Maintainer(Word),
-    /// `ONBUILD`; the trigger has been parsed and found good.
-    Onbuild(Box<Instruction>),
+    /// `ONBUILD`; none if the trigger is wrong: that fails only where it runs, and is a warning here.
+    Onbuild(Option<Box<Instruction>>),
     /// `RUN`
     Run(RunInstruction),
     /// `SHELL`
@@ -153,7 +153,7 @@ pub struct Heredoc {
     /// Whether it was `<<-`.
     pub strip_tabs: bool,
     /// Number before `<<`, normally absent.
-    pub file_descriptor: Option<u32>,
+    pub file_descriptor: Option<u64>,
     /// The `<<NAME` word.
     pub span: Span,
     /// The body's lines, delimiter left out. The source has them as written, tabs included.

@@ -111,9 +111,25 @@ impl<'t> Reader<'t> {
     fn other(&mut self) -> Option<()> {
         let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<IgnoredAny>();
         values.next()?.ok()?;
-        self.at += values.byte_offset();
+        let length = values.byte_offset();
+        if has_huge_number(&self.rest()[..length]) {
+            return None;
+        }
+        self.at += length;
         Some(())
     }
+}
+
+/// Whether a number in a JSON value is too large for a float: then Go takes the text for no JSON.
+fn has_huge_number(value: &str) -> bool {
+    // Every other part is outside of strings, once escaped quotes are out of the way.
+    let unescaped = value.replace("\\\\", "").replace("\\\"", "");
+    let mut outside = unescaped.split('"').step_by(2);
+    let is_part = |char: char| char.is_ascii_digit() || matches!(char, '-' | '+' | '.' | 'e' | 'E');
+    outside.any(|text| {
+        let mut numbers = text.split(|char| !is_part(char));
+        numbers.any(|number| number.parse::<f64>().is_ok_and(f64::is_infinite))
+    })
 }
 
 /// The character of a `\uXXXX`, or of two that make a surrogate pair, and the length of the
@@ -169,6 +185,7 @@ mod tests {
             ("[[\"a\"]]", 1..6),
             ("[{\"a\": [1]}]", 1..11),
             ("[true ]", 1..5),
+            ("[{\"\\\"1e999\": 1e9}]", 1..17),
         ] {
             assert_eq!(texts(text), Err(NoStrings::Element(range)), "{text}");
         }
@@ -195,6 +212,8 @@ mod tests {
             "{}",
             "\"a\"",
             "[1] x",
+            "[1e999]",
+            "[\"a\", {\"1\": [2, -1E+400]}]",
         ] {
             assert_eq!(texts(text), Err(NoStrings::NotAnArray), "{text}");
         }

@@ -98,11 +98,17 @@ impl PhysicalLine {
 pub(super) struct PhysicalLines<'s> {
     source: &'s Source,
     at: usize,
+    count: usize,
 }
 
 impl<'s> PhysicalLines<'s> {
     pub(super) fn new(source: &'s Source) -> Self {
-        PhysicalLines { source, at: 0 }
+        PhysicalLines { source, at: 0, count: 0 }
+    }
+
+    /// How many lines have been read.
+    pub(super) fn taken(&self) -> usize {
+        self.count
     }
 
     /// First byte after the lines read so far.
@@ -120,6 +126,7 @@ impl Iterator for PhysicalLines<'_> {
         let start = self.at;
         let length = rest.find('\n').map_or(rest.len(), |newline| newline + 1);
         self.at = start + length;
+        self.count += 1;
         let content = rest[..length].trim_end_matches(['\r', '\n']).len();
         Some(PhysicalLine { start, end: start + content, next: self.at })
     }

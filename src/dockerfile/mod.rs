@@ -4,9 +4,11 @@
 //! (`frontend/dockerfile/{parser,instructions,shell}`), version 1.26.
 
 pub mod checks;
+mod device;
 mod directive;
 mod duration;
 mod expand;
+mod fields;
 mod flags;
 mod glob;
 mod heredoc;
@@ -30,13 +32,14 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use device::Device;
 pub use duration::go_duration;
 pub use expand::{ExpandError, Expander, Lookup};
 pub use glob::{BadPattern, clean, go_match};
 pub use ignore::{IgnoreError, IgnoreMatcher, IgnoreRule, ParentMatches};
 pub use instruction::*;
 pub use mount::{Mount, MountError, MountType, Sharing};
-pub use parse::{parse, parse_all, parse_trigger};
+pub use parse::{Node, parse, parse_all, parse_tree, parse_trigger};
 pub use ports::expose_ports;
 pub use quote::{go_quote, go_quote_all};
 pub use run_form::RunForm;

@@ -52,8 +52,9 @@ fn range(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
+/// A number as Go's `strconv.ParseInt` reads it, a plus sign included.
 fn port(text: &str) -> Option<u16> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.parse::<i64>().ok().and_then(|number| u16::try_from(number).ok())
 }
 
 #[cfg(test)]
@@ -75,6 +76,8 @@ mod tests {
             ("127.0.0.1::80", &["80/tcp"]),
             ("[::1]:8080:80", &["80/tcp"]),
             ("::1:8080:80", &["80/tcp"]),
+            ("+80-81", &["80/tcp", "81/tcp"]),
+            ("80-80", &["80/tcp"]),
         ] {
             assert_eq!(expose_ports(word).unwrap(), expected, "{word}");
         }
@@ -92,7 +95,9 @@ mod tests {
             "80-",
             "90-80",
             "1-2-3",
-            "+80",
+            "++80",
+            "80-x",
+            " 80",
             "x:80",
             "x:1:80",
             "80-82:90-91",

@@ -10,6 +10,22 @@ static DIGIT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\p{Nd}").
 static PRINTABLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S}]").ok());
 
+/// Lower case letter by letter, as Go's `strings.ToLower`: a letter never becomes two.
+pub(super) fn lower(text: &str) -> String {
+    let lower = |char: char| {
+        let mut letters = char.to_lowercase();
+        // Only the capital I with a dot becomes two, an i and a mark.
+        letters.next().unwrap_or(char)
+    };
+    text.chars().map(lower).collect()
+}
+
+/// Whether a text is an ASCII word in any case, the Kelvin sign and the long s included.
+pub(super) fn is_same_word(text: &str, word: &str) -> bool {
+    text.eq_ignore_ascii_case(word)
+        || (!text.is_ascii() && lower(text).replace('\u{17f}', "s").eq_ignore_ascii_case(word))
+}
+
 /// Whether Go prints the character as it is.
 pub(super) fn is_printable(char: char) -> bool {
     if char.is_ascii() { matches!(char, ' '..='~') } else { is(&PRINTABLE, char) }
@@ -32,6 +48,17 @@ fn is(class: &LazyLock<Option<Regex>>, char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cases() {
+        assert_eq!(lower("AÉ\u{130}\u{212a}ß"), "aéikß");
+        assert!(
+            is_same_word("as", "AS")
+                && is_same_word("a\u{17f}", "AS")
+                && is_same_word("WOR\u{212a}DIR", "WORKDIR")
+        );
+        assert!(!is_same_word("às", "AS"));
+    }
 
     #[test]
     fn categories() {

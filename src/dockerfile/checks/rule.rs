@@ -113,6 +113,10 @@ rules! {
         "what looks like a JSON array is one: otherwise a shell gets it as text");
     EMPTY_HEREDOC = Rule::own("EmptyHeredoc",
         "no heredoc stands in a JSON array, where it has no body");
+    BROKEN_HEREDOC = Rule::own("BrokenHeredoc",
+        "no blank stands between `<<` and the name in a `COPY` or `ADD`");
+    ONBUILD_FAILS = Rule::own("OnbuildFails",
+        "a trigger of `ONBUILD` is an instruction that can be carried out");
     UNUSED_BUILD_ARG = Rule::own("UnusedBuildArg",
         "every `--build-arg` is declared by an `ARG` that the build reaches");
 }

@@ -49,6 +49,8 @@ pub(super) fn replace(pattern: &str, replacement: &str, value: &str, all: bool) 
 fn compile(pattern: &str, greedy: bool, anchored: bool) -> Result<Regex, String> {
     let mut regex = String::from(if anchored { "^" } else { "" });
     let mut chars = pattern.chars().peekable();
+    // BuildKit's scanner drops a byte order mark at the start.
+    chars.next_if_eq(&'\u{feff}');
     while let Some(char) = chars.next() {
         let literal = match char {
             '*' => {

@@ -19,9 +19,11 @@ const POSIX: [&str; 14] = [
 
 /// Compiles an expression; `None` if Go would refuse it.
 pub(super) fn compile(expression: &str) -> Option<Regex> {
-    let mut reader = Reader { rest: expression, out: String::new() };
+    let mut reader = Reader { rest: expression, out: String::new(), repeats: false };
     while !reader.rest.is_empty() {
+        let before = reader.out.len();
         reader.item()?;
+        reader.repeats = matches!(reader.out[before..].as_bytes(), [b'*' | b'?'] | [b'{', ..]);
     }
     RegexBuilder::new(&reader.out).size_limit(MAX_SIZE).build().ok()
 }
@@ -29,6 +31,8 @@ pub(super) fn compile(expression: &str) -> Option<Regex> {
 struct Reader<'t> {
     rest: &'t str,
     out: String,
+    /// Whether the last item was a repetition, which cannot be repeated.
+    repeats: bool,
 }
 
 impl Reader<'_> {
@@ -53,10 +57,11 @@ impl Reader<'_> {
         match self.next()? {
             '[' => self.class(),
             '\\' => self.escape(),
-            char @ ('(' | ')' | '?' | '*' | '.' | '^' | '$') => {
+            char @ ('(' | ')' | '?' | '*' | '.' | '^' | '$' | '|') => {
                 self.out.push(char);
                 Some(())
             }
+            '{' => self.braces(),
             char => {
                 self.literal(char);
                 Some(())
@@ -141,6 +146,23 @@ impl Reader<'_> {
         }
     }
 
+    /// `{2}`, `{2,}` or `{2,3}` repeats what is before it; any other brace is a brace.
+    fn braces(&mut self) -> Option<()> {
+        let counts = self.rest.split_once('}').and_then(|(counts, rest)| Some((repetition(counts)?, rest)));
+        let Some(((least, most), rest)) = counts else {
+            self.literal('{');
+            return Some(());
+        };
+        let is_nothing = self.out.is_empty() || self.out.ends_with(['|', '(']);
+        let too_many = least > MAX_REPEATS || most.is_some_and(|most| most > MAX_REPEATS || most < least);
+        if self.repeats || is_nothing || too_many {
+            return None;
+        }
+        let _ = write!(self.out, "{{{least},{}}}", most.map_or_else(String::new, |most| most.to_string()));
+        self.rest = rest;
+        Some(())
+    }
+
     /// A class, its opening bracket taken.
     fn class(&mut self) -> Option<()> {
         self.out.push('[');
@@ -189,6 +211,24 @@ impl Reader<'_> {
     }
 }
 
+/// Times that Go repeats something at most.
+const MAX_REPEATS: u64 = 1000;
+
+/// The least and most times of `2`, `2,` or `2,3`; none if it is something else.
+fn repetition(text: &str) -> Option<(u64, Option<u64>)> {
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // Go wants no leading zeros, and does not care how much too large a number is.
+        let is_plain = is_number && (text == "0" || !text.starts_with('0'));
+        is_plain.then(|| text.parse().unwrap_or(u64::MAX))
+    };
+    match text.split_once(',') {
+        None => number(text).map(|times| (times, Some(times))),
+        Some((least, "")) => Some((number(least)?, None)),
+        Some((least, most)) => Some((number(least)?, Some(number(most)?))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,6 +259,19 @@ mod tests {
             (r"^a-b#c~d e$", "a-b#c~d e", true),
             (r"^]$", "]", true),
             (r"^a^b$", "a^b", false),
+            (r"^a|b[^/]*$", "ax/y", true),
+            (r"^a|b[^/]*$", "xb", true),
+            (r"^a|b[^/]*$", "xbc/", false),
+            (r"^a{2}b$", "aab", true),
+            (r"^a{2,}$", "a", false),
+            (r"^a{0,1}b$", "b", true),
+            (r"^a{,2}$", "a{,2}", true),
+            (r"^a{02}$", "a{02}", true),
+            (r"^{a,b}[^/]*$", "{a,b}c", true),
+            (r"^a{b}$", "a{b}", true),
+            (r"^a{$", "a{", true),
+            (r"^a}$", "a}", true),
+            (r"^[{2}]{2}$", "{}", true),
         ] {
             assert_eq!(compile(expression).unwrap().is_match(text), expected, "{expression} {text}");
         }
@@ -237,6 +290,12 @@ mod tests {
             r"^[[:foo:]]$",
             r"^\C$",
             r"^\pX$",
+            r"^[^/]*{2}$",
+            r"^a{2}{3}$",
+            r"^a{1001}$",
+            r"^a{3,2}$",
+            r"^a|{2}$",
+            r"^a{99999999999999999999}$",
         ] {
             assert!(compile(expression).is_none(), "{expression}");
         }

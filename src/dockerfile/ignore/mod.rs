@@ -4,6 +4,7 @@ mod go_regex;
 mod pattern;
 
 use super::glob;
+use super::lines::MAX_LINE;
 use pattern::Pattern;
 
 /// A rule that cannot be used.
@@ -42,11 +43,15 @@ impl IgnoreMatcher {
     /// Reads the text of a `.dockerignore`.
     ///
     /// # Errors
-    /// A pattern that is not well-formed, or a lone `!`.
+    /// A pattern that is not well-formed, a lone `!`, or a line above 64 KiB.
     pub fn parse(text: &str) -> Result<Self, IgnoreError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
         for (index, line) in text.lines().enumerate() {
+            if line.len() > MAX_LINE {
+                let message = format!("the line has {} bytes, more than the {MAX_LINE} allowed", line.len());
+                return Err(IgnoreError { line: index + 1, message });
+            }
             if !line.starts_with('#') {
                 rules.extend(rule(index + 1, &normalized(line))?);
             }
@@ -187,5 +192,7 @@ fn rule(line: usize, pattern: &str) -> Result<Option<IgnoreRule>, IgnoreError> {
     Ok(Some(IgnoreRule { line, pattern: pattern.to_owned(), negated, matcher }))
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

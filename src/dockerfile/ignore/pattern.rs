@@ -87,7 +87,9 @@ fn expression(pattern: &str) -> (Kind, String) {
                 expression.push_str("[^/]");
                 kind = Kind::Regex;
             }
-            '.' | '+' | '(' | ')' | '|' | '{' | '}' | '$' => expression.extend(['\\', char]),
+            // Not `|`, `{` and `}`: patternmatcher means to escape them, but its table of bits is
+            // too narrow, and images depend on what `a|b*` matches.
+            '.' | '+' | '(' | ')' | '$' => expression.extend(['\\', char]),
             '\\' => {
                 expression.push('\\');
                 if let Some(escaped) = chars.next() {

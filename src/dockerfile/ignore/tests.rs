@@ -56,6 +56,12 @@ fn one_pattern() {
         ("abc.def", "abcZdef", false),
         ("a^b", "a^b", true),
         ("a^*", "a^b", false),
+        ("a|b*", "axyz", true),
+        ("a|b", "axyz", false),
+        ("a|b", "a|b", true),
+        ("*.{js,ts}", "x.{js,ts}", true),
+        ("*.{js,ts}", "x.js", false),
+        ("a{2}?", "aax", true),
         ("[*]", "a", false),
         ("[*]", "[]", true),
         ("\\d", "7", true),
@@ -143,7 +149,7 @@ fn reads_files() {
 
 #[test]
 fn refuses_bad_patterns() {
-    for text in ["a\n!\n", "a\n! \n", "a\n[\n", "a\na[\n", "a\na\\\n", "a\n[]a]\n", "a\n\\q\n"] {
+    for text in ["a\n!\n", "a\n! \n", "a\n[\n", "a\na[\n", "a\na\\\n", "a\n[]a]\n", "a\n\\q\n", "a\n*{2}\n"] {
         assert_eq!(IgnoreMatcher::parse(text).unwrap_err().line, 2, "{text:?}");
     }
 }

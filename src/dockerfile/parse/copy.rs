@@ -3,7 +3,7 @@
 use super::statement::{Arguments, Statement};
 use crate::dockerfile::checks::rule;
 use crate::dockerfile::flags::{Flags, Takes};
-use crate::dockerfile::heredoc::Opening;
+use crate::dockerfile::heredoc::{Opening, without_tabs};
 use crate::dockerfile::report::Report;
 use crate::dockerfile::{
     AddInstruction, CopyArguments, CopyInstruction, CopySource, Heredoc, InstructionKind, Span, Word, words,
@@ -88,12 +88,12 @@ fn arguments(
 }
 
 /// `<< NAME` opens a heredoc, but the words of a COPY are split at the blank, and `<<` would be
-/// looked for as a file.
+/// looked for as a file, as BuildKit does.
 fn check_blanks(sources: &[Word], heredocs: &[Heredoc], report: &mut Report<'_>) {
     for word in sources.iter().filter(|word| word.text.ends_with("<<")) {
         if let Some(heredoc) = heredocs.iter().find(|heredoc| heredoc.span.start == word.span.start) {
             let message = format!("a blank stands between `<<` and `{}`", heredoc.name);
-            report.error(word.span, message, format!("write `<<{}`", heredoc.name));
+            report.warn(&rule::BROKEN_HEREDOC, word.span, message, format!("write `<<{}`", heredoc.name));
         }
     }
 }
@@ -102,9 +102,18 @@ fn source(word: &Word, is_json: bool, heredocs: &[Heredoc], report: &mut Report<
     let Ok(Some(opening)) = Opening::parse(&word.text) else {
         return CopySource::Path(word.clone());
     };
-    // Of heredocs with one name the last one's body counts for all.
+    // Of heredocs with one name the last one's body counts for all, each read in its own way.
     if let Some(heredoc) = heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name) {
-        return CopySource::Heredoc(Heredoc { span: word.span, expand: opening.expand, ..heredoc.clone() });
+        let body = report.source.slice(heredoc.body_span);
+        return CopySource::Heredoc(Heredoc {
+            content: if opening.strip_tabs { without_tabs(body) } else { body.to_owned() },
+            name: opening.name,
+            expand: opening.expand,
+            strip_tabs: opening.strip_tabs,
+            file_descriptor: opening.file_descriptor,
+            span: word.span,
+            body_span: heredoc.body_span,
+        });
     }
     if is_json {
         let message = format!("a heredoc in a JSON array has no body, so `{}` will be empty", opening.name);

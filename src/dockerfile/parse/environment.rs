@@ -3,7 +3,7 @@
 use super::statement::Statement;
 use crate::dockerfile::report::Report;
 use crate::dockerfile::words::{self, QuotedWord};
-use crate::dockerfile::{ArgDeclaration, InstructionKind, KeyValue, Word};
+use crate::dockerfile::{ArgDeclaration, InstructionKind, KeyValue, Span, Word};
 
 pub(super) fn env(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<InstructionKind> {
     pairs(statement, report).map(InstructionKind::Env)
@@ -23,7 +23,9 @@ pub(super) fn arg(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<
     let mut declarations = Vec::new();
     for word in &words {
         match split(statement, word) {
-            Some((name, _)) if name.text.is_empty() => blank_name(statement, word, report),
+            Some((name, _)) if name.text.is_empty() => {
+                blank_name(statement.line.span(word.range.clone()), report);
+            }
             Some((name, value)) => declarations.push(ArgDeclaration { name, default: Some(value) }),
             None => declarations.push(ArgDeclaration { name: whole(statement, word), default: None }),
         }
@@ -31,15 +33,27 @@ pub(super) fn arg(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<
     (declarations.len() == words.len()).then_some(InstructionKind::Arg(declarations))
 }
 
-/// `k=v …`, or the legacy form `k v`, in which the value is the rest of the line.
 fn pairs(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<Vec<KeyValue>> {
     statement.check_flags(&[], report);
-    let name = statement.name().unwrap_or_default();
-    let words = words::split_quoted(statement.line, statement.rest.clone(), statement.escape);
-    let Some(first) = words.first() else {
+    let pairs = cut(statement, report)?;
+    if pairs.is_empty() {
+        let name = statement.name().unwrap_or_default();
         statement.missing("a name and a value", &format!("{name} NAME=value"), report);
         return None;
-    };
+    }
+    let nameless: Vec<_> = pairs.iter().filter(|pair| pair.key.text.is_empty()).collect();
+    for pair in &nameless {
+        blank_name(pair.key.span.to(pair.value.span), report);
+    }
+    nameless.is_empty().then_some(pairs)
+}
+
+/// `k=v …`, or the legacy form `k v`, in which the value is the rest of the line. Nothing but the
+/// form is checked.
+pub(super) fn cut(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<Vec<KeyValue>> {
+    let name = statement.name().unwrap_or_default();
+    let words = words::split_quoted(statement.line, statement.rest.clone(), statement.escape);
+    let Some(first) = words.first() else { return Some(Vec::new()) };
     if !first.text.contains('=') {
         let (key, value) = words::split_first(statement.line, statement.rest.clone());
         let Some(value) = value else {
@@ -54,7 +68,6 @@ fn pairs(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<Vec<KeyVa
     let mut pairs = Vec::new();
     for word in &words {
         match split(statement, word) {
-            Some((key, _)) if key.text.is_empty() => blank_name(statement, word, report),
             Some((key, value)) => pairs.push(KeyValue { key, value, legacy: false }),
             None => {
                 let message = format!("`{}` has no `=`", word.text);
@@ -69,8 +82,7 @@ fn pairs(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<Vec<KeyVa
     (pairs.len() == words.len()).then_some(pairs)
 }
 
-fn blank_name(statement: &Statement<'_>, word: &QuotedWord, report: &mut Report<'_>) {
-    let span = statement.line.span(word.range.clone());
+fn blank_name(span: Span, report: &mut Report<'_>) {
     report.error(
         span,
         "there is no name before the `=`",

@@ -4,15 +4,16 @@ use super::command::command;
 use super::statement::Statement;
 use crate::dockerfile::duration::{self, MILLISECOND};
 use crate::dockerfile::flags::{Flags, Takes};
+use crate::dockerfile::json;
 use crate::dockerfile::report::Report;
 use crate::dockerfile::{Command, HealthcheckInstruction, InstructionKind};
 use std::ops::Range;
 
+const BLANKS: [char; 6] = ['\t', '\n', '\x0b', '\x0c', '\r', ' '];
+
 pub(super) fn healthcheck(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<InstructionKind> {
-    let text = statement.line.slice(statement.rest.clone());
-    let length = text.find(char::is_whitespace).unwrap_or(text.len());
-    let kind = &text[..length];
-    let arguments = statement.line.trim(statement.rest.start + length..statement.rest.end);
+    let (range, arguments) = first_argument(statement);
+    let kind = statement.line.slice(range.clone());
     let instruction = match kind.to_uppercase().as_str() {
         "" => {
             statement.missing("`CMD` and a command, or `NONE`", "HEALTHCHECK CMD curl -f localhost", report);
@@ -20,7 +21,8 @@ pub(super) fn healthcheck(statement: &Statement<'_>, report: &mut Report<'_>) ->
         }
         "NONE" => {
             statement.warn_of_flags(report);
-            if !arguments.is_empty() {
+            let is_empty_list = json::strings(statement.line.slice(arguments.clone())) == Ok(Vec::new());
+            if !arguments.is_empty() && !is_empty_list {
                 let span = statement.line.span(arguments);
                 report.error(span, "nothing can follow HEALTHCHECK NONE", "remove it");
                 return None;
@@ -29,13 +31,21 @@ pub(super) fn healthcheck(statement: &Statement<'_>, report: &mut Report<'_>) ->
         }
         "CMD" => check(statement, arguments, report)?,
         _ => {
-            let range = statement.rest.start..statement.rest.start + length;
             let message = format!("HEALTHCHECK knows no `{kind}`");
             report.error(statement.line.span(range), message, "write `CMD` and a command, or `NONE`");
             return None;
         }
     };
     Some(InstructionKind::Healthcheck(instruction))
+}
+
+/// The first word after the flags, and what follows it.
+pub(super) fn first_argument(statement: &Statement<'_>) -> (Range<usize>, Range<usize>) {
+    let Range { start, end } = statement.rest;
+    let text = statement.line.slice(start..end);
+    // Only these blanks end the word, as with Go, which looks at bytes here.
+    let length = text.find(BLANKS).unwrap_or(text.len());
+    (start..start + length, statement.line.trim(start + length..end))
 }
 
 /// `CMD` and what it runs.

@@ -8,6 +8,9 @@ mod run;
 mod settings;
 mod stage;
 mod statement;
+mod tree;
+
+pub use tree::{Node, parse_tree};
 
 use super::checks::{Finding, rule};
 use super::directive::{self, Directives};
@@ -35,7 +38,7 @@ pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
         source: source.clone(),
         escape: '\\',
         syntax: directive::find(source, "syntax").map(first_word),
-        check: directive::find(source, "check"),
+        check: directive::find(source, "check").map(first_word),
         global_args: Vec::new(),
         stages: Vec::new(),
         warnings: Vec::new(),
@@ -57,8 +60,7 @@ pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
         }
     }
     if is_empty {
-        let help = "begin with `FROM` and the image to build on, or `FROM scratch`";
-        reader.report.error(Span::default(), "the Dockerfile has no instructions", help);
+        reader.no_instructions();
     } else if place == Place::Head {
         let end = Span::new(source.text().len(), source.text().len());
         let help = "add `FROM` and the image to build on, or `FROM scratch`";
@@ -75,7 +77,7 @@ pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
 /// # Errors
 /// Everything that is wrong.
 pub fn parse_trigger(source: &Source, escape: char) -> Result<Instruction, Vec<Diagnostic>> {
-    let mut reader = Reader::new(source, escape, Directives::none());
+    let mut reader = Reader::new(source, escape, Directives::default());
     let mut found = Vec::new();
     while let Some(logical) = reader.next() {
         let (_, parsed) = reader.instruction(&logical);
@@ -133,6 +135,8 @@ struct Logical {
     line: Line,
     /// First byte of its first physical line.
     start: usize,
+    /// The number of its first physical line, from 1.
+    first_line: usize,
     /// Comment lines since the last instruction.
     comments: Vec<Word>,
 }
@@ -169,6 +173,11 @@ impl<'s> Reader<'s> {
         Span::new(start, end - ending)
     }
 
+    fn no_instructions(&mut self) {
+        let help = "begin with `FROM` and the image to build on, or `FROM scratch`";
+        self.report.error(Span::default(), "the Dockerfile has no instructions", help);
+    }
+
     /// The next logical line that holds an instruction.
     fn next(&mut self) -> Option<Logical> {
         loop {
@@ -188,6 +197,7 @@ impl<'s> Reader<'s> {
             }
             let mut line = Line::default();
             let begin = first.start;
+            let first_line = self.lines.taken();
             match lines::continued(trimmed, self.escape) {
                 Some(before) => {
                     line.push(before, start);
@@ -196,7 +206,8 @@ impl<'s> Reader<'s> {
                 None if trimmed.is_empty() => continue,
                 None => line.push(trimmed, start),
             }
-            return Some(Logical { line, start: begin, comments: std::mem::take(&mut self.comments) });
+            let comments = std::mem::take(&mut self.comments);
+            return Some(Logical { line, start: begin, first_line, comments });
         }
     }
 
@@ -267,7 +278,8 @@ impl<'s> Reader<'s> {
         // The first byte goes, blank or not, so an indented comment keeps its `#` and names
         // nothing, as in BuildKit.
         let text = line.text(self.source);
-        let body = text.get(1..).unwrap_or_default();
+        // A blank of several bytes is cut in two, which leaves something.
+        let body = text.get(1..).unwrap_or(text.trim_start());
         let start = line.end - body.trim_start().len();
         let body = body.trim();
         if body.is_empty() {
@@ -281,8 +293,7 @@ impl<'s> Reader<'s> {
     fn instruction(&mut self, logical: &Logical) -> (bool, Option<Parsed>) {
         let line = &logical.line;
         let statement = Statement::split(line, 0..line.text().len(), self.escape);
-        let heredocs =
-            if statement.may_have_heredocs() { self.heredocs(line, &statement) } else { Vec::new() };
+        let heredocs = self.heredocs(&statement);
         let end = heredocs.last().map_or(0, |heredoc| heredoc::end(heredoc, self.source));
         let mut span = statement.span();
         span.end = span.end.max(end);
@@ -291,7 +302,12 @@ impl<'s> Reader<'s> {
         (statement.name() == Some("FROM"), parsed)
     }
 
-    fn heredocs(&mut self, line: &Line, statement: &Statement<'_>) -> Vec<Heredoc> {
+    /// Reads the bodies of the heredocs a statement opens.
+    fn heredocs(&mut self, statement: &Statement<'_>) -> Vec<Heredoc> {
+        let line = statement.line;
+        if !line.text().contains("<<") || !statement.may_have_heredocs() {
+            return Vec::new();
+        }
         match Opening::find(line) {
             Ok(found) => {
                 let mut read = |(opening, range): (Opening, _)| {
@@ -317,7 +333,8 @@ pub(super) fn report_long_line(line: PhysicalLine, report: &mut Report<'_>) {
     report.error(span, message, "break it with a continuation, or COPY a file instead");
 }
 
-/// The first word of a directive's value: the image of `# syntax=image arguments`.
+/// The first word of a directive's value, all that BuildKit looks at: the image of
+/// `# syntax=image arguments`.
 fn first_word(value: Word) -> Word {
     let length = value.text.find(' ').unwrap_or(value.text.len());
     let end = value.span.end.min(value.span.start + length);

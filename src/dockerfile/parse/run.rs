@@ -4,7 +4,7 @@ use super::command::command;
 use super::statement::Statement;
 use crate::dockerfile::flags::{Flags, Takes};
 use crate::dockerfile::report::Report;
-use crate::dockerfile::{Heredoc, InstructionKind, RunInstruction, Word, mount, suggest};
+use crate::dockerfile::{Device, Heredoc, InstructionKind, RunInstruction, Word, mount, suggest};
 
 pub(super) fn run(
     statement: &Statement<'_>,
@@ -28,6 +28,11 @@ pub(super) fn run(
     }
     let command = command(statement, statement.rest.clone(), report)?;
     let devices = flags.values("device");
+    for device in &devices {
+        if let Err((message, help)) = Device::parse(&device.text) {
+            report.error(device.span, message, help);
+        }
+    }
     Some(InstructionKind::Run(RunInstruction {
         command,
         heredocs: heredocs.to_vec(),

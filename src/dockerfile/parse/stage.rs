@@ -3,7 +3,7 @@
 use super::statement::Statement;
 use crate::dockerfile::flags::Takes;
 use crate::dockerfile::report::Report;
-use crate::dockerfile::{Span, Stage, Word, words};
+use crate::dockerfile::{Span, Stage, Word, unicode, words};
 
 pub(super) fn parse(
     statement: &Statement<'_>,
@@ -19,14 +19,14 @@ pub(super) fn parse(
             return None;
         }
         [base] => (base, None),
-        [base, keyword, name] if keyword.text.eq_ignore_ascii_case("as") => (base, Some((keyword, name))),
+        [base, keyword, name] if unicode::is_same_word(&keyword.text, "AS") => (base, Some((keyword, name))),
         [_, second, ..] => {
             let message = "FROM takes an image, or an image, `AS` and a name";
             report.error(second.span, message, "write `FROM image AS name`");
             return None;
         }
     };
-    let name = named.map(|(_, word)| Word { text: word.text.to_lowercase(), span: word.span });
+    let name = named.map(|(_, word)| Word { text: unicode::lower(&word.text), span: word.span });
     if let Some(name) = name.as_ref().filter(|name| !is_stage_name(&name.text)) {
         let message = format!("`{}` cannot name a stage", name.text);
         let help = "a name begins with a letter and goes on with letters, digits, `-`, `_` and `.`";

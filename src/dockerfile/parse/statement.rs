@@ -6,7 +6,7 @@ use crate::dockerfile::flags::{self, Flags, RawFlag, Takes};
 use crate::dockerfile::json::{self, NoStrings};
 use crate::dockerfile::lines::Line;
 use crate::dockerfile::report::Report;
-use crate::dockerfile::{Heredoc, Instruction, InstructionKind, Span, Stage, Word, suggest, words};
+use crate::dockerfile::{Heredoc, Instruction, InstructionKind, Span, Stage, Word, suggest, unicode, words};
 use std::ops::Range;
 
 /// The instructions.
@@ -51,9 +51,9 @@ pub(super) struct Statement<'l> {
     pub(super) escape: char,
     /// The arguments, without blanks around them.
     pub(super) rest: Range<usize>,
-    keyword: Range<usize>,
-    flags: Vec<RawFlag>,
-    whole: Range<usize>,
+    pub(super) keyword: Range<usize>,
+    pub(super) flags: Vec<RawFlag>,
+    pub(super) whole: Range<usize>,
 }
 
 impl<'l> Statement<'l> {
@@ -67,7 +67,7 @@ impl<'l> Statement<'l> {
     /// The keyword, upper case, if it is an instruction.
     pub(super) fn name(&self) -> Option<&'static str> {
         let keyword = self.line.slice(self.keyword.clone());
-        NAMES.into_iter().find(|name| keyword.eq_ignore_ascii_case(name))
+        NAMES.into_iter().find(|name| unicode::is_same_word(keyword, name))
     }
 
     /// The keyword as written.
@@ -96,7 +96,7 @@ impl<'l> Statement<'l> {
     }
 
     /// The arguments as an instruction.
-    fn trigger(&self) -> Statement<'l> {
+    pub(super) fn trigger(&self) -> Statement<'l> {
         Statement::split(self.line, self.rest.clone(), self.escape)
     }
 
@@ -189,11 +189,20 @@ impl<'l> Statement<'l> {
             report.error(inner.line.span(inner.keyword.clone()), message, "remove this line");
             return None;
         }
+        inner.node(report)?;
         let span = Span::new(inner.span().start, span.end);
-        match inner.parse(heredocs, span, lines, &[], report)? {
-            Parsed::Instruction(trigger) => Some(InstructionKind::Onbuild(Box::new(trigger))),
-            Parsed::Stage(_) => None,
+        // What the instruction means is nobody's business before it runs.
+        let mut later = Report::new(report.source);
+        let trigger = match inner.parse(heredocs, span, lines, &[], &mut later) {
+            Some(Parsed::Instruction(trigger)) if later.errors.is_empty() => Some(Box::new(trigger)),
+            _ => None,
+        };
+        report.warnings.append(&mut later.warnings);
+        for error in later.errors {
+            let message = format!("this trigger fails in images built on this one: {}", error.message);
+            report.warn(&rule::ONBUILD_FAILS, error.span, message, error.help.unwrap_or_default());
         }
+        Some(InstructionKind::Onbuild(trigger))
     }
 
     /// What a config records of an ONBUILD: the line after the keyword, to its very end, then

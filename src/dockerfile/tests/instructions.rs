@@ -290,7 +290,7 @@ fn triggers() {
         assert_eq!(instruction.original, stored, "{text:?}");
         let InstructionKind::Onbuild(trigger) = instruction.kind else { panic!("{text:?}") };
         let read = parse_trigger(&Source::new("trigger", stored), '\\').unwrap();
-        assert_eq!(read.original, trigger.original, "{text:?}");
+        assert_eq!(read.original, trigger.unwrap().original, "{text:?}");
     }
     for text in ["", "RUN a\nRUN b", "FROM a", "RUM a"] {
         assert!(!parse_trigger(&Source::new("trigger", text), '\\').unwrap_err().is_empty(), "{text:?}");

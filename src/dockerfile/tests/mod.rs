@@ -4,6 +4,7 @@ mod errors;
 mod expansion;
 mod instructions;
 mod properties;
+mod tree;
 
 use super::*;
 

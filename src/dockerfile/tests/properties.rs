@@ -140,7 +140,7 @@ fn check_instruction(instruction: &Instruction) {
             }
         }
         InstructionKind::Copy(copy) => check_word(&copy.arguments.destination, source),
-        InstructionKind::Onbuild(trigger) => check_instruction(trigger),
+        InstructionKind::Onbuild(trigger) => trigger.iter().for_each(|trigger| check_instruction(trigger)),
         _ => {}
     }
 }
@@ -163,6 +163,14 @@ proptest! {
                     prop_assert!(errors.iter().all(|error| error.help.is_some()), "{errors:?}");
                 }
             }
+            // The tree can be read wherever the instructions can.
+            let (tree, instructions) = (parse_tree(&source(&text)), parse(&source(&text)));
+            prop_assert!(tree.is_ok() || instructions.is_err());
+            for node in tree.into_iter().flatten() {
+                prop_assert!(1 <= node.lines.0 && node.lines.0 <= node.lines.1);
+                prop_assert!(node.lines.1 <= text.split('\n').count());
+                prop_assert!(!node.to_string().is_empty() || node.keyword.is_empty());
+            }
             match parse_trigger(&source(&text), '\\') {
                 Ok(instruction) => check_instruction(&instruction),
                 Err(errors) => prop_assert!(!errors.is_empty()),
@@ -176,7 +184,7 @@ proptest! {
         let text = format!("FROM scratch\nONBUILD {text}");
         let Ok(dockerfile) = parse(&source(&text)) else { return Ok(()) };
         for instruction in dockerfile.stages.iter().flat_map(|stage| &stage.instructions) {
-            if let InstructionKind::Onbuild(trigger) = &instruction.kind {
+            if let InstructionKind::Onbuild(Some(trigger)) = &instruction.kind {
                 let read = parse_trigger(&source(&instruction.original), dockerfile.escape);
                 let read = read.unwrap_or_else(|errors| panic!("{:?}: {}", instruction.original, errors[0]));
                 prop_assert_eq!(

@@ -251,7 +251,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         if let Base::Stage(parent) = self.looked[number].base {
             for instruction in &self.dockerfile.stages[parent].instructions {
                 if let InstructionKind::Onbuild(trigger) = &instruction.kind {
-                    triggers.push(((**trigger).clone(), name.clone()));
+                    triggers.extend(trigger.iter().map(|t| ((**t).clone(), name.clone())));
                 }
             }
         }

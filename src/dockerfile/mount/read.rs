@@ -1,7 +1,10 @@
-//! The options of `RUN --mount=`.
+//! From the value of a `--mount` to what it says.
 
-use super::expand::ExpandError;
-use super::suggest;
+use super::size::size;
+use super::{Mount, MountError, MountType, Sharing};
+use crate::dockerfile::expand::ExpandError;
+use crate::dockerfile::fields::{self, fields};
+use crate::dockerfile::suggest;
 
 const KEYS: [&str; 19] = [
     "type",
@@ -25,102 +28,10 @@ const KEYS: [&str; 19] = [
     "env",
 ];
 
-/// A `--mount` that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct MountError {
-    /// What is wrong, one sentence without a full stop.
-    pub message: String,
-    /// One way out.
-    pub help: String,
-}
-
-impl MountError {
-    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
-        MountError { message: message.into(), help: help.into() }
-    }
-}
-
-/// What kind of mount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum MountType {
-    /// Files of the context, a stage or an image.
-    #[default]
-    Bind,
-    /// A directory kept from build to build.
-    Cache,
-    /// Memory.
-    Tmpfs,
-    /// A secret as a file or variable.
-    Secret,
-    /// A socket of an SSH agent.
-    Ssh,
-}
-
-impl MountType {
-    const ALL: [(&'static str, MountType); 5] = [
-        ("bind", MountType::Bind),
-        ("cache", MountType::Cache),
-        ("tmpfs", MountType::Tmpfs),
-        ("secret", MountType::Secret),
-        ("ssh", MountType::Ssh),
-    ];
-
-    /// As written after `type=`.
-    pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
-    }
-}
-
-/// Who may use a cache at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// Everybody.
-    Shared,
-    /// Everybody gets their own.
-    Private,
-    /// One after the other.
-    Locked,
-}
-
-/// The options of one `--mount`, expanded. What is not written is `None` or empty; the defaults
-/// that depend on the step (`target` of a secret, `id` of a cache) are the executor's.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mount {
-    /// `type=`
-    pub kind: MountType,
-    /// `from=`: a stage, a named context or an image.
-    pub from: String,
-    /// `source=`
-    pub source: String,
-    /// `target=`
-    pub target: String,
-    /// `ro`, `rw`, or what the type has by default: caches and tmpfs can be written.
-    pub read_only: bool,
-    /// Whether `ro` or `rw` was written.
-    pub access_given: bool,
-    /// `size=` of a tmpfs in bytes, 0 if not given.
-    pub size: i64,
-    /// `id=`
-    pub id: String,
-    /// `sharing=`
-    pub sharing: Option<Sharing>,
-    /// `required`
-    pub required: bool,
-    /// `env=` of a secret; empty is the default name.
-    pub env: Option<String>,
-    /// `mode=`, permission bits.
-    pub mode: Option<u32>,
-    /// `uid=`
-    pub uid: Option<u32>,
-    /// `gid=`
-    pub gid: Option<u32>,
-}
-
 /// Checks what can be known of a `--mount` before variables have values: that it is a list,
 /// and that `from` has no variables.
-pub(super) fn check(text: &str) -> Result<(), MountError> {
-    for field in fields(text)? {
+pub(in crate::dockerfile) fn check(text: &str) -> Result<(), MountError> {
+    for field in options(text)? {
         if let Some((key, value)) = field.split_once('=')
             && key.eq_ignore_ascii_case("from")
             && value.find('$').is_some_and(|dollar| dollar + 1 != value.len())
@@ -154,7 +65,7 @@ impl Mount {
         check(text)?;
         let mut mount = Mount::default();
         let mut read_only = None;
-        for field in fields(text)? {
+        for field in options(text)? {
             let (key, value) = match field.split_once('=') {
                 Some((key, value)) => (key, Some(value)),
                 None => (field.as_str(), None),
@@ -265,53 +176,6 @@ impl Mount {
     }
 }
 
-/// The fields of one line of comma-separated values; quotes may stand around a whole field.
-fn fields(text: &str) -> Result<Vec<String>, MountError> {
-    let help = "quote a whole option: \\\"source=a,b\\\"";
-    let mut fields = Vec::new();
-    let mut rest = text;
-    loop {
-        let (field, after) = match rest.strip_prefix('"') {
-            None => {
-                let length = rest.find(',').unwrap_or(rest.len());
-                if rest[..length].contains('"') {
-                    return Err(MountError::new("a quote stands inside a mount option", help));
-                }
-                (rest[..length].to_owned(), &rest[length..])
-            }
-            Some(quoted) => {
-                let Some((field, after)) = unquote(quoted) else {
-                    return Err(MountError::new("a quote in a mount option is never closed", help));
-                };
-                (field, after)
-            }
-        };
-        fields.push(field);
-        match after.strip_prefix(',') {
-            Some(after) => rest = after,
-            None if after.is_empty() => return Ok(fields),
-            None => return Err(MountError::new("a quote stands inside a mount option", help)),
-        }
-    }
-}
-
-/// Text up to a lone quote, doubled quotes made single, and what follows it.
-fn unquote(text: &str) -> Option<(String, &str)> {
-    let mut field = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"')?;
-        field.push_str(before);
-        match after.strip_prefix('"') {
-            Some(after) => {
-                field.push('"');
-                rest = after;
-            }
-            None => return Some((field, after)),
-        }
-    }
-}
-
 fn choose<T: Copy>(key: &str, value: &str, choices: &[(&'static str, T)]) -> Result<T, MountError> {
     let lower = value.to_lowercase();
     if let Some((_, chosen)) = choices.iter().find(|(name, _)| *name == lower) {
@@ -325,16 +189,17 @@ fn choose<T: Copy>(key: &str, value: &str, choices: &[(&'static str, T)]) -> Res
     Err(MountError::new(format!("`{key}` of a mount cannot be `{value}`"), help))
 }
 
-/// Go's `strconv.ParseBool`; an option without a value is true.
 fn bool_of(key: &str, value: Option<&str>) -> Result<bool, MountError> {
-    match value {
-        None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some(value) => {
-            let message = format!("`{key}` of a mount cannot be `{value}`");
-            Err(MountError::new(message, "it is true or false"))
-        }
-    }
+    fields::bool_of(value).ok_or_else(|| {
+        let message = format!("`{key}` of a mount cannot be `{}`", value.unwrap_or_default());
+        MountError::new(message, "it is true or false")
+    })
+}
+
+/// The fields of the value.
+fn options(text: &str) -> Result<Vec<String>, MountError> {
+    let help = "quote a whole option: \\\"source=a,b\\\"";
+    fields(text).map_err(|fault| MountError::new(format!("a mount cannot be read: {fault}"), help))
 }
 
 fn number(key: &str, value: &str, radix: u32) -> Result<u32, MountError> {
@@ -343,26 +208,6 @@ fn number(key: &str, value: &str, radix: u32) -> Result<u32, MountError> {
         let digits = if radix == 8 { "octal digits, as in 0755" } else { "a number" };
         MountError::new(format!("`{key}` of a mount cannot be `{value}`"), format!("it is {digits}"))
     })
-}
-
-/// Bytes of a size with a unit of 1024 (`units.RAMInBytes`): `64m`, `1.5 GiB`, `512`.
-fn size(text: &str) -> Option<i64> {
-    let end = text.rfind(|char: char| char.is_ascii_digit() || matches!(char, '.' | ' '))? + 1;
-    let number = text[..end].strip_suffix(' ').unwrap_or(&text[..end]);
-    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'+' | b'e'));
-    let value = number.parse::<f64>().ok().filter(|value| is_plain && value.is_finite())?;
-    let unit = text[end..].to_lowercase();
-    let factor = match unit.strip_suffix("ib").or(unit.strip_suffix('b')).unwrap_or(&unit) {
-        "" if unit == "ib" => return None,
-        "" => 1.0,
-        "k" => 1024.0,
-        "m" => 1024.0_f64.powi(2),
-        "g" => 1024.0_f64.powi(3),
-        "t" => 1024.0_f64.powi(4),
-        "p" => 1024.0_f64.powi(5),
-        _ => return None,
-    };
-    Some((value * factor) as i64)
 }
 
 #[cfg(test)]
@@ -417,24 +262,5 @@ mod tests {
             assert!(parse(text).is_err(), "{text}");
         }
         assert_eq!(parse("type=cahce").unwrap_err().help, "did you mean `cache`?");
-    }
-
-    #[test]
-    fn reads_sizes() {
-        for (text, expected) in [
-            ("512", Some(512)),
-            ("64m", Some(64 << 20)),
-            ("1.5 GiB", Some(3 << 29)),
-            ("1kb", Some(1024)),
-            ("2B", Some(2)),
-            ("1ib", None),
-            ("m", None),
-            ("-1", None),
-            ("1x", None),
-            ("1mbb", None),
-            ("", None),
-        ] {
-            assert_eq!(size(text), expected, "{text}");
-        }
     }
 }
