@@ -47,7 +47,8 @@ fn measure(mut work: impl FnMut()) -> [Duration; 2] {
 
 /// Stages as people write them, until there are a thousand lines.
 fn dockerfile() -> String {
-    let mut text = String::from("# syntax=docker/dockerfile:1\nARG VERSION=3.22 MIRROR=https://example.com\n");
+    let mut text =
+        String::from("# syntax=docker/dockerfile:1\nARG VERSION=3.22 MIRROR=https://example.com\n");
     let mut number = 0;
     while text.lines().count() < 1000 {
         number += 1;

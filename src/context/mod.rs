@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::ContextSource;
-use crate::dockerfile::{IgnoreMatcher, Source};
+use crate::dockerfile::{IgnoreMatcher, Source, Span};
 use crate::layer::DirView;
 
 /// Most bytes of a Dockerfile or an ignore file.
@@ -133,7 +133,7 @@ pub fn read_dockerfile(dockerfile: &Path, context: Option<&mut Context>) -> Resu
     looked.dedup();
     for path in &looked {
         match read_text(path) {
-            Ok(text) => {
+            Ok(bytes) => {
                 if let Some(context) = context {
                     let mut own = path.clone().into_os_string();
                     own.push(".dockerignore");
@@ -142,7 +142,7 @@ pub fn read_dockerfile(dockerfile: &Path, context: Option<&mut Context>) -> Resu
                         None => read_ignore(&context.path.join(".dockerignore"))?,
                     };
                 }
-                return Ok(Source::new(path.display().to_string(), text));
+                return Ok(Source::from_bytes(path.display().to_string(), &bytes));
             }
             Err(error) if absent(&error) => {}
             Err(source) => return Err(ContextError::Read { path: path.clone(), source }),
@@ -159,7 +159,7 @@ fn absent(error: &io::Error) -> bool {
 }
 
 fn read_ignore(path: &Path) -> Result<Option<Arc<IgnoreRules>>, ContextError> {
-    let text = match read_text(path) {
+    let text = match read_text(path).and_then(|bytes| ignore_text(&bytes)) {
         Ok(text) => text,
         Err(error) if absent(&error) => return Ok(None),
         Err(source) => return Err(ContextError::Read { path: path.to_owned(), source }),
@@ -169,7 +169,7 @@ fn read_ignore(path: &Path) -> Result<Option<Arc<IgnoreRules>>, ContextError> {
     Ok(Some(Arc::new(IgnoreRules { path: path.to_owned(), matcher })))
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+fn read_text(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
@@ -179,13 +179,36 @@ fn read_text(path: &Path) -> io::Result<String> {
     if bytes.len() as u64 > MAX_TEXT {
         return Err(io::Error::other(format!("it is larger than {} MiB", MAX_TEXT >> 20)));
     }
-    String::from_utf8(bytes).map_err(|e| {
-        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
-        io::Error::other(format!("line {line} is not UTF-8"))
-    })
+    Ok(bytes)
+}
+
+/// The text of an ignore file. Comments may be in any encoding.
+fn ignore_text(bytes: &[u8]) -> io::Result<String> {
+    let source = Source::from_bytes("", bytes);
+    let mut at = 0;
+    for (index, line) in source.text().split_inclusive('\n').enumerate() {
+        let span = Span::new(at, at + line.len());
+        if !line.starts_with('#') && source.is_replaced(span) {
+            return Err(io::Error::other(format!("line {} is not UTF-8", index + 1)));
+        }
+        at = span.end;
+    }
+    Ok(source.text().to_owned())
 }
 
 /// `sub` below `directory`, whatever it starts with.
 fn join_below(directory: &Path, sub: &Path) -> PathBuf {
     directory.join(sub.strip_prefix("/").unwrap_or(sub))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_of_an_ignore_file_may_be_in_any_encoding() {
+        assert_eq!(ignore_text(b"# caf\xe9\na\n").unwrap(), "# caf\u{fffd}\na\n");
+        let error = ignore_text(b"# a\ncaf\xe9\n").unwrap_err();
+        assert_eq!(error.to_string(), "line 2 is not UTF-8");
+    }
 }

@@ -88,6 +88,10 @@ impl Opening {
         }
         let start = start.unwrap_or(source.text().len());
         let body_span = Span::new(start, body.last().map_or(start, |line| line.next));
+        if source.is_replaced(body_span) {
+            let message = format!("the heredoc `{}` is not UTF-8", self.name);
+            report.error(span, message, "save the file as UTF-8, or COPY the content from a file");
+        }
         let content = source.slice(body_span);
         Heredoc {
             content: if self.strip_tabs { without_tabs(content) } else { content.to_owned() },

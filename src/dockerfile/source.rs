@@ -37,12 +37,34 @@ pub struct Source(Arc<Text>);
 struct Text {
     name: String,
     text: String,
+    /// Where bytes that are no UTF-8 have been replaced.
+    replaced: Vec<usize>,
 }
 
 impl Source {
     /// A source; `name` is what people are shown.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Source(Arc::new(Text { name: name.into(), text: text.into() }))
+        Source(Arc::new(Text { name: name.into(), text: text.into(), replaced: Vec::new() }))
+    }
+
+    /// A source of bytes that need not be UTF-8. Each byte that is not becomes U+FFFD, as where
+    /// Go writes JSON; [`Source::is_replaced`] tells where the text is not what the file holds.
+    pub fn from_bytes(name: impl Into<String>, bytes: &[u8]) -> Self {
+        let (mut text, mut replaced) = (String::with_capacity(bytes.len()), Vec::new());
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            for _ in chunk.invalid() {
+                replaced.push(text.len());
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        Source(Arc::new(Text { name: name.into(), text, replaced }))
+    }
+
+    /// Whether bytes in a span have been replaced because they are no UTF-8.
+    pub fn is_replaced(&self, span: Span) -> bool {
+        let first = self.0.replaced.partition_point(|at| *at < span.start);
+        self.0.replaced.get(first).is_some_and(|at| *at < span.end)
     }
 
     /// What people are shown: a path, or `ONBUILD trigger of <image>`.

@@ -3,6 +3,10 @@
 //!
 //! Expansion, configs and history depend on the Dockerfile and the base configs only, never on
 //! what a step does. So everything but bytes is known here, before anything is unpacked.
+//!
+//! [`plan`] needs nothing but a parsed Dockerfile and somebody who knows base images
+//! ([`Bases`]); [`PlannedStage::config`] of the target is BuildKit's config and history but for
+//! the comments, and [`CopyStep`] and [`RunStep`] are its operations.
 
 mod arguments;
 mod checks;

@@ -23,7 +23,7 @@ pub(super) fn compile(expression: &str) -> Option<Regex> {
     while !reader.rest.is_empty() {
         let before = reader.out.len();
         reader.item()?;
-        reader.repeats = matches!(reader.out[before..].as_bytes(), [b'*' | b'?'] | [b'{', ..]);
+        reader.repeats = matches!(&reader.out.as_bytes()[before..], [b'*' | b'?'] | [b'{', ..]);
     }
     RegexBuilder::new(&reader.out).size_limit(MAX_SIZE).build().ok()
 }

@@ -26,6 +26,12 @@ pub(super) fn run(
             report.error(mount.span, error.message, error.help);
         }
     }
+    // The shell would get other bytes than the file has.
+    let span = statement.line.span(statement.rest.clone());
+    let has_replacement = statement.line.slice(statement.rest.clone()).contains(char::REPLACEMENT_CHARACTER);
+    if has_replacement && report.source.is_replaced(span) {
+        report.error(span, "this command is not UTF-8", "save the file as UTF-8");
+    }
     let command = command(statement, statement.rest.clone(), report)?;
     let devices = flags.values("device");
     for device in &devices {

@@ -96,6 +96,26 @@ fn long_lines_are_refused() {
 }
 
 #[test]
+fn bytes_that_are_no_text_matter_where_they_reach_a_step() {
+    let errors = |bytes: &[u8]| {
+        let source = Source::from_bytes("Dockerfile", bytes);
+        parse(&source).err().unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    for bytes in [
+        &b"# caf\xe9\nFROM a\nRUN b \\\n# \xff\n c\nMAINTAINER Jos\xe9\nLABEL a=\xe2\x82\nCMD \xff"[..],
+        b"FROM a\nRUN caf\xc3\xa9",
+    ] {
+        assert_eq!(errors(bytes), [""; 0]);
+    }
+    assert_eq!(errors(b"FROM a\nRUN \\\n caf\xe9"), ["Dockerfile:3: this command is not UTF-8"]);
+    assert_eq!(errors(b"FROM a\nCOPY <<E /x\n# \xff\nE\n"), ["Dockerfile:2: the heredoc `E` is not UTF-8"]);
+    let source = Source::from_bytes("Dockerfile", b"FROM a\nLABEL a=\xe2\x82!");
+    let dockerfile = parse(&source).unwrap();
+    let InstructionKind::Label(pairs) = &dockerfile.stages[0].instructions[0].kind else { panic!() };
+    assert_eq!(pairs[0].value.text, "\u{fffd}\u{fffd}!");
+}
+
+#[test]
 fn warns_of_what_is_questionable() {
     for (text, place, told) in [
         ("FROM a\nRUN a \\\n\n b", "", "empty line"),

@@ -17,7 +17,7 @@ impl Lowering<'_> {
         let (mut step, text) = self.transfer(at, &add.arguments, CopyFrom::Context, "ADD")?;
         step.add = true;
         step.unpack = add.unpack;
-        for (source, written) in step.sources.iter_mut().zip(&add.arguments.sources) {
+        for (source, written) in step.sources.iter_mut().zip(in_order(&add.arguments)) {
             if let Some(remote) = remote(at, source, written)? {
                 *source = match remote {
                     Remote::Url(url) => CopySource::Url(url),
@@ -43,6 +43,12 @@ fn remote(
 ) -> Result<Option<Remote>, Box<Diagnostic>> {
     let CopySource::Path(text) = source else { return Ok(None) };
     Remote::parse(text).map_err(|e| Box::new(Diagnostic::new(&at.source, span(at, written), e.to_string())))
+}
+
+/// The sources as a step has them: heredocs last, wherever they are written.
+fn in_order(arguments: &CopyArguments) -> impl Iterator<Item = &Written> {
+    let of = |path: bool| move |source: &&Written| matches!(source, Written::Path(_)) == path;
+    arguments.sources.iter().filter(of(true)).chain(arguments.sources.iter().filter(of(false)))
 }
 
 fn span(at: &Instruction, written: &Written) -> Span {
@@ -120,7 +126,7 @@ pub(super) fn refuse_remote(
     arguments: &CopyArguments,
     step: &CopyStep,
 ) -> Result<(), Box<Diagnostic>> {
-    for (source, written) in step.sources.iter().zip(&arguments.sources) {
+    for (source, written) in step.sources.iter().zip(in_order(arguments)) {
         let CopySource::Path(text) = source else { continue };
         let what = match Remote::parse(text) {
             Ok(None) => continue,
