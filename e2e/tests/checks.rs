@@ -205,6 +205,72 @@ fn a_build_ends_where_findings_are_errors() {
 }
 
 #[test]
+fn copies_are_held_against_the_context() {
+    let text = "\
+FROM busybox AS build
+FROM scratch
+COPY --chown=app:5 tree/f /
+COPY --chown=app tree/f /
+COPY --link --chown=root:app tree/f /
+COPY *.zip tree/f /z/
+COPY --chmod=644 tree /t/
+COPY --chmod=644 tree/f /f
+COPY --chmod=u=rw,go=r tree /t/
+COPY --from=biuld /x /y
+";
+    let directory = directory(text);
+    fs::create_dir(directory.path().join("tree")).expect("made");
+    fs::write(directory.path().join("tree/f"), "f").expect("written");
+    let value = json_of(&yadokari(directory.path(), &["check", "--bases=empty", "--format=json"]));
+    let warnings = value["warnings"].as_array().expect("a list");
+    let line = |warning: &Value| warning["location"]["ranges"][0]["start"]["line"].as_u64();
+    let found: Vec<_> = warnings.iter().map(|w| (w["ruleName"].as_str(), line(w))).collect();
+    let expected = [
+        ("MisspeltStage", 10),
+        ("UnknownChownName", 3),
+        ("UnknownChownName", 5),
+        ("WildcardMatchedNothing", 6),
+        ("UnsearchableDirectory", 7),
+    ];
+    assert_eq!(found, expected.map(|(rule, line)| (Some(rule), Some(line))), "{value:#}");
+
+    let built =
+        Build::new("FROM busybox\nCOPY --chmod=644 tree /t/\n").file("tree/f", "f").run(Place::Overlay);
+    built.said("Dockerfile:2: `tree` holds directories").said("(UnsearchableDirectory)");
+    let built = Build::new("FROM scratch\nCOPY --chown=app f /\n").file("f", "f").run(Place::Overlay);
+    built.said("(UnknownChownName)").failed(1);
+}
+
+#[test]
+fn errors_point_into_triggers_and_heredocs() {
+    let parent = Build::new("FROM busybox\nONBUILD LABEL a=1\nONBUILD ENV X=${Y?no} Z=1\n");
+    parent.run(Place::Overlay).succeeded();
+    let layout = parent.out().join("layout");
+    let child = Build::new("# a child\nFROM parent\nRUN true\n").base("parent", &layout);
+    let built = child.run(Place::Overlay);
+    let error = built.failed(1);
+    for part in [
+        "--> ONBUILD trigger of parent:1:7",
+        "1 | ENV X=${Y?no} Z=1",
+        "  |       ^^^^^^^",
+        "Dockerfile:2:1",
+        "2 | FROM parent",
+        "it comes with this image",
+    ] {
+        assert!(error.contains(part), "'{part}' is not in:\n{error}");
+    }
+    let built = child.flag("--log-format=json").run(Place::Overlay);
+    let error: Value = serde_json::from_str(built.failed(1).lines().last().expect("a line")).expect("JSON");
+    assert!(error["file"].as_str().is_some_and(|file| file.ends_with("Dockerfile")), "{error:#}");
+    assert_eq!((&error["line"], &error["column"]), (&json!(2), &json!(1)));
+    assert!(error["msg"].as_str().is_some_and(|m| m.ends_with("ENV X=${Y?no} Z=1")), "{error:#}");
+
+    let built = Build::new("FROM busybox\nCOPY <<-E /x\n\tone\n\ttwo ${Y?no} three\nE\n").run(Place::Overlay);
+    let error = built.failed(1);
+    assert!(error.contains("Dockerfile:4:6") && error.contains("  ^^^^^^^\n"), "{error}");
+}
+
+#[test]
 fn findings_in_a_log_of_json_have_their_place() {
     let built = Build::new("FROM busybox\nCMD x\nRUN true\n").flag("--log-format=json").run(Place::Overlay);
     built.succeeded();

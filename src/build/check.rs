@@ -6,10 +6,12 @@ use crate::dockerfile::checks::{Finding, Linter, Options, check_text, options};
 use crate::dockerfile::{self, Diagnostic, Dockerfile, Source};
 use crate::event::{Event, Events, Found};
 use crate::image::{ImageConfig, Platform};
-use crate::plan::{self, Arguments, BaseImage, Bases, FromImage, Ignore, Inputs, Limits, PlanError, Survey};
+use crate::plan::{
+    self, Arguments, BaseImage, Bases, FromImage, Ignore, Inputs, Limits, Plan, PlanError, Survey,
+};
 
 use super::images::Images;
-use super::{Error, Session};
+use super::{Error, Session, check_files};
 
 /// The build argument that replaces a file's `# check=`.
 const OPTIONS: &str = "BUILDKIT_DOCKERFILE_CHECK";
@@ -86,6 +88,7 @@ pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Resul
 /// asks for that.
 pub(super) fn check_build(
     inputs: &Inputs<'_>,
+    plan: &Plan,
     context: Option<&Context>,
     images: &mut Images<'_>,
     events: &Events,
@@ -100,6 +103,8 @@ pub(super) fn check_build(
         images.get(image, platform).ok().map(|resolved| resolved.config.clone())
     };
     survey.run(&mut known, &mut linter);
+    // Of patterns the copy itself says when it matches nothing.
+    check_files::check(plan, context, false, &mut linter);
     let fails = linter.fails();
     let findings: Vec<Diagnostic> = linter.findings.into_iter().map(|f| f.diagnostic).collect();
     if fails {
@@ -153,7 +158,10 @@ fn check_plan(
     };
     let survey = Survey { inputs: &inputs, all_stages: config.target.is_none(), ignore: ignore(context) };
     let limits = survey.run(&mut |image, platform| bases.config(image, platform), linter);
-    report.errors.extend(plan_errors(&inputs, bases));
+    match plan_of(&inputs, bases) {
+        Ok(plan) => check_files::check(&plan, context, true, linter),
+        Err(errors) => report.errors.extend(errors),
+    }
     report.notes.extend(bases.notes());
     let Limits { error, unknown } = limits;
     // The plan leaves out stages that the target does not need, and their errors.
@@ -168,8 +176,8 @@ fn check_plan(
     }
 }
 
-/// What is wrong with the stages that the target needs.
-fn plan_errors(inputs: &Inputs<'_>, bases: &mut dyn Configs) -> Vec<Diagnostic> {
+/// The plan of the stages that the target needs, or what is wrong with them.
+fn plan_of(inputs: &Inputs<'_>, bases: &mut dyn Configs) -> Result<Plan, Vec<Diagnostic>> {
     struct Lenient<'a>(&'a mut dyn Configs);
 
     impl Bases for Lenient<'_> {
@@ -180,10 +188,7 @@ fn plan_errors(inputs: &Inputs<'_>, bases: &mut dyn Configs) -> Vec<Diagnostic> 
         }
     }
 
-    match plan::plan(inputs, &mut Lenient(bases)) {
-        Err(PlanError::Dockerfile(errors)) => errors,
-        Ok(_) => Vec::new(),
-    }
+    plan::plan(inputs, &mut Lenient(bases)).map_err(|PlanError::Dockerfile(errors)| errors)
 }
 
 /// Where configs of base images come from.

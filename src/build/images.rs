@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::NamedContext;
+use crate::dockerfile::{Dockerfile, suggest};
 use crate::image::{
     Descriptor, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform, Reference,
 };
@@ -39,11 +40,32 @@ pub(super) struct Images<'a> {
     network: &'a Network,
     registry: &'a Registry,
     known: BTreeMap<String, Arc<ResolvedImage>>,
+    /// Names of stages, one of which may have been meant.
+    stages: Vec<String>,
 }
 
 impl<'a> Images<'a> {
     pub(super) fn new(network: &'a Network, registry: &'a Registry) -> Self {
-        Images { network, registry, known: BTreeMap::new() }
+        Images { network, registry, known: BTreeMap::new(), stages: Vec::new() }
+    }
+
+    /// Looks images up that may be misspelt names of stages.
+    pub(super) fn among_stages(mut self, dockerfile: &Dockerfile) -> Self {
+        let names = dockerfile.stages.iter().filter_map(|stage| stage.name.as_ref());
+        self.stages = names.map(|name| name.text.clone()).collect();
+        self
+    }
+
+    /// Adds to an error which stage was probably meant.
+    fn misspelt(&self, image: &FromImage, error: Error) -> Error {
+        let FromImage::Registry(reference) = image else { return error };
+        let Some(name) = reference.repository().strip_prefix("library/") else { return error };
+        match (suggest(name, self.stages.iter().map(String::as_str)), error) {
+            (Some(near), Error::Other { message, .. }) => {
+                Error::Other { message, help: Some(format!("did you mean the stage '{near}'?")) }
+            }
+            (_, error) => error,
+        }
     }
 
     /// An image for a platform.
@@ -58,7 +80,7 @@ impl<'a> Images<'a> {
         }
         let resolved = match image {
             FromImage::Registry(reference) | FromImage::Named(_, NamedContext::Image(reference)) => {
-                self.registry_image(reference, platform)?
+                self.registry_image(reference, platform).map_err(|e| self.misspelt(image, e))?
             }
             FromImage::Named(_, NamedContext::OciLayout { path, tag, digest }) => {
                 let layout = OciLayout::open(path).map_err(Error::from_display)?;

@@ -3,6 +3,7 @@
 mod assemble;
 mod blobs;
 mod check;
+mod check_files;
 mod copy;
 mod demands;
 mod describe;
@@ -81,9 +82,9 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
         contexts: &config.build_contexts,
         platform_given: config.platform.is_some(),
     };
-    let mut images = Images::new(&session.network, &session.registry);
+    let mut images = Images::new(&session.network, &session.registry).among_stages(&dockerfile);
     let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
-    check::check_build(&inputs, context.as_ref(), &mut images, events)?;
+    check::check_build(&inputs, &plan, context.as_ref(), &mut images, events)?;
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
     let config = &BuildConfig { source_date_epoch, ..config.clone() };

@@ -68,5 +68,5 @@ pub use ports::expose_ports;
 pub use quote::{go_quote, go_quote_all};
 pub use run_form::RunForm;
 pub use signal::is_signal;
-pub use source::{Diagnostic, Source, Span};
+pub use source::{Diagnostic, Origin, Source, Span};
 pub use suggest::suggest;

@@ -8,7 +8,11 @@ impl Word {
     /// that lost its quotes. The whole word where that cannot be told, as in a JSON string with
     /// escapes.
     pub fn span_of(&self, source: &Source, range: Range<usize>) -> Span {
-        let Some(offsets) = offsets(&self.text, source.slice(self.span)) else { return self.span };
+        let written = source.slice(self.span);
+        if written == self.text {
+            return Span::new(self.span.start + range.start, self.span.start + range.end);
+        }
+        let Some(offsets) = offsets(&self.text, written) else { return self.span };
         let at = |offset: usize| self.span.start + offset;
         let last = range.end.checked_sub(1).and_then(|last| offsets.get(last));
         match (offsets.get(range.start), last) {

@@ -115,6 +115,17 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// The check that found it.
     pub id: Option<&'static str>,
+    /// What brought the text in, where it is not the file itself: the `FROM` of a trigger.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// What brought a text in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub source: Source,
+    /// The words in it.
+    pub span: Span,
 }
 
 impl Diagnostic {
@@ -127,6 +138,7 @@ impl Diagnostic {
             label: None,
             help: None,
             id: None,
+            origin: None,
         }
     }
 
@@ -135,6 +147,18 @@ impl Diagnostic {
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// Says what brought the text in, unless that is known.
+    #[must_use]
+    pub fn with_origin(mut self, source: &Source, span: Span) -> Self {
+        self.origin.get_or_insert_with(|| Box::new(Origin { source: source.clone(), span }));
+        self
+    }
+
+    /// The place in a file: where it is, or what brought its text in.
+    pub fn in_file(&self) -> (&Source, Span) {
+        self.origin.as_ref().map_or((&self.source, self.span), |origin| (&origin.source, origin.span))
     }
 
     /// Line and column of the first and the last character.

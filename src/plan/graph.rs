@@ -146,6 +146,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         let arguments = self.inputs.arguments;
         let globals = self.names.globals.clone();
         let mut instructions = self.triggers(stage, &config.config.on_build)?;
+        let triggers = instructions.len();
         instructions.extend(stage.instructions.iter().cloned());
         inherit::begin(&mut config);
         let mut lowering = Lowering::new(arguments, &globals, self.names.expander, scope, config);
@@ -153,13 +154,17 @@ impl<'a, B: Bases> Planner<'a, B> {
             lowering.scope.set("PATH", DEFAULT_PATH);
             set_env(&mut lowering.config, "PATH", DEFAULT_PATH);
         }
-        for instruction in &instructions {
+        for (at, instruction) in instructions.iter().enumerate() {
             for from in froms(&instruction.kind) {
                 if let Ok(Some(other)) = self.names.stage_from(&from, number) {
                     self.stage(other)?;
                 }
             }
             lowering.instruction(instruction, &mut |from| self.names.copy_from(from, number));
+            if at < triggers {
+                let errors = std::mem::take(&mut lowering.errors).into_iter();
+                lowering.errors = errors.map(|e| e.with_origin(self.source(), stage.span)).collect();
+            }
         }
         self.errors.append(&mut lowering.errors);
         let on_disk = lowering.steps.iter().any(|s| matches!(s.action, Action::Run(_)));
@@ -228,7 +233,11 @@ impl<'a, B: Bases> Planner<'a, B> {
         let mut instructions = Vec::new();
         for text in texts {
             let source = Source::new(format!("ONBUILD trigger of {}", stage.base.text), text.clone());
-            instructions.push(parse_trigger(&source, '\\').map_err(PlanError::Dockerfile)?);
+            let of_stage = |errors: Vec<Diagnostic>| {
+                let errors = errors.into_iter().map(|e| e.with_origin(self.source(), stage.span));
+                PlanError::Dockerfile(errors.collect())
+            };
+            instructions.push(parse_trigger(&source, '\\').map_err(of_stage)?);
         }
         Ok(instructions)
     }

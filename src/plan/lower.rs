@@ -241,9 +241,8 @@ impl<'a> Lowering<'a> {
                     heredocs += &format!(" <<{}", heredoc.name);
                     let content = if heredoc.expand {
                         let lookup = |name: &str| self.scope.get(name);
-                        self.expander.raw(&heredoc.content, &lookup).map_err(|e| {
-                            Box::new(Diagnostic::new(&at.source, heredoc.body_span, e.to_string()))
-                        })?
+                        let body = Word { text: heredoc.content.clone(), span: heredoc.body_span };
+                        self.expander.raw(&body.text, &lookup).map_err(|e| wrong_expansion(at, &body, e))?
                     } else {
                         heredoc.content.clone()
                     };

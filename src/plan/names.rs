@@ -10,6 +10,7 @@ use crate::image::{ParsePlatformError, Platform, Reference};
 
 use super::graph::Inputs;
 use super::step::{CopyFrom, FromImage};
+use super::watch;
 
 /// The names a Dockerfile can use.
 pub(super) struct Names<'a> {
@@ -161,7 +162,9 @@ impl<'a> Names<'a> {
         let name = self.expand(&stage.base)?;
         if name.is_empty() {
             let message = format!("the base name '{}' is empty after expansion", stage.base.text);
-            let help = "give the ARG before the first FROM a default, or set it with --build-arg";
+            let help = self.misspelt(&stage.base).unwrap_or_else(|| {
+                "give the ARG before the first FROM a default, or set it with --build-arg".to_owned()
+            });
             return Err(self.at(stage.base.span, message).with_help(help));
         }
         Ok(name)
@@ -173,7 +176,9 @@ impl<'a> Names<'a> {
         let text = self.expand(word)?;
         if text.is_empty() {
             let message = format!("the platform '{}' is empty after expansion", word.text);
-            let help = "declare the variable with ARG before the first FROM, or set it with --build-arg";
+            let help = self.misspelt(word).unwrap_or_else(|| {
+                "declare the variable with ARG before the first FROM, or set it with --build-arg".to_owned()
+            });
             return Err(self.at(word.span, message).with_help(help));
         }
         text.parse().map_err(|e: ParsePlatformError| self.at(word.span, e.to_string()))
@@ -185,9 +190,18 @@ impl<'a> Names<'a> {
             let message = format!("'{name}' is not an image reference: {e}");
             let mut diagnostic = self.at(stage.base.span, message);
             let near = suggest(name, self.written());
-            diagnostic.help = near.map(|near| format!("did you mean the stage '{near}'?"));
+            let stage_near = near.map(|near| format!("did you mean the stage '{near}'?"));
+            diagnostic.help = self.misspelt(&stage.base).or(stage_near);
             diagnostic
         })
+    }
+
+    /// What a variable of a word that has no value was probably meant to be.
+    fn misspelt(&self, word: &Word) -> Option<String> {
+        let (_, names) = watch::expand(&self.expander, word, |name| find(&self.globals, name));
+        let known = || self.globals.iter().map(|(name, _)| name.as_str());
+        let meant = names.unmatched.iter().find_map(|name| watch::near(name, known()));
+        meant.map(|meant| format!("did you mean the variable `{meant}`?"))
     }
 
     fn expand(&self, word: &Word) -> Result<String, Diagnostic> {

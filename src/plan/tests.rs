@@ -8,6 +8,7 @@ use crate::dockerfile::{Source, parse};
 use crate::image::{ImageConfig, Platform};
 
 mod parity;
+mod places;
 
 /// Base images by name; every image not listed is a bare Linux with one `PATH`.
 #[derive(Default)]

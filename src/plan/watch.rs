@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::dockerfile::{Diagnostic, ExpandError, Expander, Source, Word};
+use crate::dockerfile::{Diagnostic, ExpandError, Expander, Source, Word, suggest};
 
 /// The variables a word named, each once, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,4 +53,11 @@ pub(super) fn watch<T>(
         value
     });
     (result, names.into_inner())
+}
+
+/// A name that this one was probably meant to be.
+pub(super) fn near<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let known: Vec<&str> = known.collect();
+    let other_case = known.iter().find(|k| k.eq_ignore_ascii_case(name) && **k != name);
+    other_case.copied().or_else(|| suggest(name, known.iter().copied()))
 }

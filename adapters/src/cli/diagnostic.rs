@@ -70,6 +70,13 @@ pub(crate) fn render(diagnostic: &Diagnostic, kind: Kind, color: bool) -> String
         None => title,
     };
     let mut group = title.element(snippet);
+    let origin = diagnostic.origin.as_deref().map(|origin| (clean_lines(origin.source.name()), origin));
+    if let Some((name, origin)) = &origin {
+        let text = origin.source.text();
+        let span = if text.get(origin.span.range()).is_some() { origin.span.range() } else { 0..0 };
+        let annotation = AnnotationKind::Context.span(span).label("it comes with this image");
+        group = group.element(Snippet::source(text).path(name.as_str()).annotation(annotation));
+    }
     if let Some(help) = &help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
@@ -81,12 +88,22 @@ fn renderer(color: bool) -> Renderer {
 }
 
 fn place(diagnostic: &Diagnostic) -> Place {
-    let ((line, column), (end_line, end_column)) = diagnostic.positions();
+    // A trigger is in no file: the FROM that brings it in stands for it.
+    let (source, span) = diagnostic.in_file();
+    let in_file = Diagnostic::new(source, span, "");
+    let ((line, column), (end_line, end_column)) = in_file.positions();
+    let message = match &diagnostic.origin {
+        Some(_) => {
+            let trigger = diagnostic.source.text().lines().next().unwrap_or_default();
+            format!("{}, in {}: {trigger}", diagnostic.message, diagnostic.source.name())
+        }
+        None => diagnostic.message.clone(),
+    };
     Place {
-        message: clean_lines(&diagnostic.message),
+        message: clean_lines(&message),
         id: diagnostic.id,
         severity: Severity::Error,
-        file: Some(clean_lines(diagnostic.source.name())),
+        file: Some(clean_lines(source.name())),
         line: Some(line),
         column: Some(column),
         end_line: Some(end_line),

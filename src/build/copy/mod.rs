@@ -32,6 +32,7 @@ use pending::Pending;
 use tree::{Taken, TreeCopy};
 
 pub(super) use pending::workdir_entries;
+pub(super) use select::{has_wildcards, select};
 
 /// Why files could not be copied; each a sentence.
 #[derive(Debug, thiserror::Error)]

@@ -7,24 +7,24 @@ use super::missing::missing;
 use super::{CopyError, SourceTree, clean, shown};
 
 /// A source that exists.
-pub(super) struct Selected {
+pub(in super::super) struct Selected {
     /// Its last part as written or matched: what a file is called in a destination directory.
     pub(super) name: Vec<u8>,
     /// Its true path, links followed.
     pub(super) path: Vec<u8>,
     /// Whether it is a regular file.
-    pub(super) is_file: bool,
+    pub(in super::super) is_file: bool,
 }
 
 /// The paths a source means: one, or what a pattern matches, which may be nothing.
-pub(super) fn select(source: &SourceTree<'_>, written: &str) -> Result<Vec<Selected>, CopyError> {
+pub(in super::super) fn select(source: &SourceTree<'_>, written: &str) -> Result<Vec<Selected>, CopyError> {
     let path = clean(written.as_bytes());
     let paths = if has_wildcards(&path) { matches(source, &path)? } else { vec![path] };
     paths.iter().map(|path| follow(source, path)).collect()
 }
 
 /// `*`, `?` or `[` that no backslash escapes (BuildKit, `containsWildcards`).
-pub(super) fn has_wildcards(path: &[u8]) -> bool {
+pub(in super::super) fn has_wildcards(path: &[u8]) -> bool {
     let mut bytes = path.iter();
     while let Some(byte) = bytes.next() {
         match byte {

@@ -119,4 +119,12 @@ rules! {
         "a trigger of `ONBUILD` is an instruction that can be carried out");
     UNUSED_BUILD_ARG = Rule::own("UnusedBuildArg",
         "every `--build-arg` is declared by an `ARG` that the build reaches");
+    MISSPELT_STAGE = Rule::own("MisspeltStage",
+        "`from` does not name an image almost as a stage is called");
+    WILDCARD_MATCHED_NOTHING = Rule::own("WildcardMatchedNothing",
+        "a pattern of `COPY` or `ADD` matches a file");
+    UNSEARCHABLE_DIRECTORY = Rule::own("UnsearchableDirectory",
+        "a `--chmod` in digits that is applied to directories lets them be entered");
+    UNKNOWN_CHOWN_NAME = Rule::own("UnknownChownName",
+        "`--chown` names users and groups only where there can be any");
 }

@@ -7,8 +7,8 @@ use crate::image::{Platform, Reference};
 use super::super::arguments::Arguments;
 use super::super::globals::Globals;
 use super::super::step::FromImage;
-use super::super::watch::Names;
-use super::variables::{near, span_of_variable};
+use super::super::watch::{Names, near};
+use super::variables::span_of_variable;
 use super::{Base, Looked, State, Walk};
 
 /// Whether each `FROM` names an image if no build argument is given.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use crate::dockerfile::checks::{Rule, rule};
 use crate::dockerfile::{
     ArgDeclaration, Command, CopyArguments, CopySource, Diagnostic, Instruction, InstructionKind, KeyValue,
-    Mount, RunInstruction, Source, Span, Word,
+    Mount, RunInstruction, Source, Span, Word, suggest,
 };
 
 use super::super::watch::watch;
@@ -43,6 +43,9 @@ impl<'a> Walk<'a, '_> {
             }
             InstructionKind::Arg(declared) => self.arg(spot, at, declared, state)?,
             InstructionKind::Copy(copy) => {
+                if let Some(from) = &copy.from {
+                    self.misspelt_stage(spot, from.span, &from.text);
+                }
                 self.transfer(spot, at, &copy.arguments, None, copy.from.is_none(), state)?;
             }
             InstructionKind::Add(add) => {
@@ -232,9 +235,33 @@ impl<'a> Walk<'a, '_> {
             let mount = parsed.map_err(|error| {
                 Box::new(Diagnostic::new(&at.source, word.span, error.message).with_help(error.help))
             })?;
+            if !mount.from.is_empty() {
+                self.misspelt_stage(spot, word.span, &mount.from);
+            }
             self.looked[self.current].mounts.push((mount, spot.lines));
         }
         Ok(())
+    }
+
+    /// A name without tag and host that is neither a stage nor a context is an image, and seldom
+    /// meant to be one if a stage is called almost so.
+    fn misspelt_stage(&mut self, spot: &Spot<'_>, span: Span, from: &str) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_number = from.bytes().all(|b| b.is_ascii_digit());
+        if is_number || !from.chars().all(is_plain) || from == "scratch" {
+            return;
+        }
+        let stages = &self.dockerfile.stages;
+        if self.context_named(from).is_some() || self.stage_named(from, stages.len()).is_some() {
+            return;
+        }
+        let names = stages.iter().filter_map(|stage| stage.name.as_ref().map(|name| name.text.as_str()));
+        let meant = suggest(from, names.filter(|name| !name.starts_with(from) && !from.starts_with(name)));
+        if let Some(meant) = meant {
+            let message = format!("no stage is called `{from}`, so it is taken for an image");
+            let help = format!("did you mean `{meant}`?");
+            self.find(spot, &rule::MISSPELT_STAGE, Some(span), message, help);
+        }
     }
 
     fn relative(&mut self, spot: &Spot<'_>, path: &str) {

@@ -226,6 +226,12 @@ cases! {
         Given { args: &[("FROM_TRIGGER", "1")], ..given("FROM trigger\n# check=skip=all\nCMD [\"y\"]\n") } =>
             [("UndefinedVar", 1, 1), ("JSONArgsRecommended", 1, 1)];
     ]
+    stages_are_spelt: [
+        given("FROM a AS build\nFROM a\nCOPY --from=biuld /x /y\n") => [("MisspeltStage", 3, 3)];
+        given("FROM a AS build\nFROM a\nRUN --mount=from=buidl,target=/x y\n") => [("MisspeltStage", 3, 3)];
+        given("FROM a AS build\nFROM a\nCOPY --from=build /x /y\nCOPY --from=BUILD /x /y\nCOPY --from=0 /x /y\n") => [];
+        given("FROM a AS nginx1\nFROM a\nCOPY --from=nginx /x /y\nCOPY --from=ngnix:1 /x /y\n") => [];
+    ]
     build_arguments_are_used: [
         Given { args: &[("A", "1"), ("A", "2"), ("HTTP_PROXY", "x"), ("TARGETARCH", "x"), ("BUILDKIT_SYNTAX", "x")],
             ..given("FROM a\nRUN x\n") } => [("UnusedBuildArg", 1, 1)];

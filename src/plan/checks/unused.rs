@@ -4,7 +4,7 @@ use crate::dockerfile::checks::{Finding, rule};
 use crate::dockerfile::{InstructionKind, Span};
 
 use super::super::arguments::is_known;
-use super::variables::near;
+use super::super::watch::near;
 use super::{Looked, Walk};
 
 /// Reports every `--build-arg` that no stage declares and no `FROM` uses.

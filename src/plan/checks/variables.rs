@@ -1,9 +1,9 @@
 //! Variables that nothing defines.
 
 use crate::dockerfile::checks::rule;
-use crate::dockerfile::{Diagnostic, Source, Span, Word, suggest};
+use crate::dockerfile::{Diagnostic, Source, Span, Word};
 
-use super::super::watch::{Failed, Names, expand, watch};
+use super::super::watch::{Failed, Names, expand, near, watch};
 use super::{Spot, State, Walk};
 
 /// Build arguments that never become variables.
@@ -82,11 +82,4 @@ pub(super) fn span_of_variable(source: &Source, word: &Word, name: &str) -> Span
         }
     }
     word.span
-}
-
-/// A name that this one was probably meant to be.
-pub(super) fn near<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let known: Vec<&str> = known.collect();
-    let other_case = known.iter().find(|k| k.eq_ignore_ascii_case(name) && **k != name);
-    other_case.copied().or_else(|| suggest(name, known.iter().copied()))
 }

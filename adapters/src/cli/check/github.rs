@@ -11,7 +11,7 @@ pub(super) fn render(report: &CheckReport, env: &Env) -> String {
     for item in items(report) {
         let kind = if item.severity == Severity::Error { "error" } else { "warning" };
         let title = if item.id == ERROR_ID { "Dockerfile" } else { item.id };
-        let path = path_in_project(item.diagnostic.source.name(), env);
+        let path = path_in_project(item.diagnostic.in_file().0.name(), env);
         let (first, last) = item.lines;
         text += &format!(
             "::{kind} file={},line={first},endLine={last},title={}::{}\n",

@@ -13,7 +13,7 @@ pub(super) fn render(report: &CheckReport, env: &Env) -> String {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     let mut issues = Vec::new();
     for item in items(report) {
-        let path = path_in_project(item.diagnostic.source.name(), env);
+        let path = path_in_project(item.diagnostic.in_file().0.name(), env);
         let text = item.diagnostic.source.slice(item.diagnostic.span);
         // Without the line's number, so that an issue stays the same when lines move; equal ones
         // are numbered.

@@ -115,7 +115,8 @@ const ERROR_ID: &str = "DockerfileError";
 /// Everything in a report, the worst first, then in the order of the text.
 fn items(report: &CheckReport) -> Vec<Item<'_>> {
     let errors = report.errors.iter().map(|diagnostic| {
-        let ((first, _), (last, _)) = diagnostic.positions();
+        let (source, span) = diagnostic.in_file();
+        let ((first, _), (last, _)) = Diagnostic::new(source, span, "").positions();
         Item {
             severity: Severity::Error,
             id: diagnostic.id.unwrap_or(ERROR_ID),

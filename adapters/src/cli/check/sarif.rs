@@ -61,7 +61,7 @@ fn result(item: &Item<'_>, rules: &[Value], env: &Env) -> Value {
         "level": if item.severity == Severity::Error { "error" } else { "warning" },
         "message": { "text": whole_message(item.diagnostic) },
         "locations": [{ "physicalLocation": {
-            "artifactLocation": { "uri": uri(&path_in_project(item.diagnostic.source.name(), env)) },
+            "artifactLocation": { "uri": uri(&path_in_project(item.diagnostic.in_file().0.name(), env)) },
             "region": region,
         } }],
     })
