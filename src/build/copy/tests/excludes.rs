@@ -126,3 +126,41 @@ fn parents_of_what_is_not_there() {
         assert_eq!(tree(source).made(), ["t/ 755 0:0"]);
     }
 }
+
+/// The cases of fsutil's own test of its include and exclude patterns.
+#[test]
+fn patterns_on_one_tree() {
+    let all = ["bar", "bar/baz", "bar/baz/foo3", "bar/foo", "foo2"];
+    let (bar, foo, foo3) = (&all[..4], &["bar", "bar/foo"][..], &all[..3]);
+    for (include, exclude, kept) in [
+        ("bar", &[][..], bar),
+        ("*", &[], &all[..]),
+        ("bar/foo", &[], foo),
+        ("b*", &[], bar),
+        ("bar/f*", &[], foo),
+        ("bar/g*", &[], &[]),
+        ("b*/f*", &[], foo),
+        ("b*/foo", &[], foo),
+        ("b*/", &[], bar),
+        ("bar/*/foo3", &[], foo3),
+        ("**/foo3", &[], foo3),
+        ("**/baz", &[], foo3),
+        ("**/bar", &[], bar),
+        ("", &["bar*", "!bar/baz"], &["bar", "bar/baz", "bar/baz/foo3", "foo2"]),
+        ("", &["**", "!bar/baz"], foo3),
+        ("", &["**", "!bar/baz", "bar/baz/foo3"], &["bar", "bar/baz"]),
+        ("", &["bar/baz"], &["bar", "bar/foo", "foo2"]),
+        ("bar", &["bar/baz"], foo),
+        ("bar", &["**/foo3"], &["bar", "bar/baz", "bar/foo"]),
+    ] {
+        let parents = !include.is_empty();
+        let copied = case(&[if parents { include } else { "." }], "/")
+            .file("bar/foo")
+            .file("bar/baz/foo3")
+            .file("foo2")
+            .with(|s| s.parents = parents)
+            .with(|s| s.excludes = exclude.iter().map(|p| (*p).to_owned()).collect());
+        let paths: Vec<_> = copied.entries().unwrap().iter().map(|e| shown(&e.path)).collect();
+        assert_eq!(paths, kept, "{include} without {exclude:?}");
+    }
+}
