@@ -79,6 +79,24 @@ fn subordinate_ids_make_a_whole_system() {
     );
 }
 
+#[test]
+fn a_plain_user_has_mounts_and_can_do_without_a_network() {
+    let text = "FROM busybox\n\
+         RUN --network=none --mount=target=/c --mount=type=cache,target=/k,uid=3 --mount=type=tmpfs,target=/t,size=1m \
+             --mount=type=secret,id=s,target=/s,uid=5,mode=0440 --mount=type=secret,id=s,env=S --mount=from=busybox,source=/bin,target=/b,rw \
+             (cat /c/file; cat /s | wc -c; test \"$S\" = \"$(cat /s)\" && echo same; touch /k/x /t/x /b/x && ls /k /t; \
+              ip -o link | wc -l) > /seen; stat -c %a /s >> /seen; (touch /c/x || touch /s) 2>/dev/null || echo refused >> /seen\n";
+    for (path, isolation) in
+        [(WITH_IDS, "overlay"), (WITH_IDS, "chroot"), (SINGLE_ID, "overlay"), (SINGLE_ID, "chroot")]
+    {
+        let build = Build::new(text).file("file", "content\n").flag("--secret=id=s,src={out}/secret");
+        fs::write(build.out().join("secret"), "hunter22").expect("written");
+        let image = image_of(&build, &as_plain_user(&build, isolation, path));
+        let seen = "f 0644 0:0 seen \"content\\n8\\nsame\\n/k:\\nx\\n\\n/t:\\nx\\n1\\n440\\nrefused\\n\"\n";
+        assert_eq!(image.layer(-1).listing(), seen, "{isolation}, {path}");
+    }
+}
+
 /// An image with owners and devices, and a shell.
 fn owned() -> tempfile::TempDir {
     let layout = scratch();
