@@ -259,6 +259,11 @@ fn bombs_are_stopped() {
     is_stopped(holes, "", "more than the 64.0 GiB that --max-layer-size allows");
     let header = || ForgedLayer::new().pax(&[("comment", &[b'x'; 2 << 20])]).file("f", 0o644, b"x");
     is_stopped(header, "", "extended header");
+    // An archive too.
+    let archive = large().blob(Compress::Gzip).bytes;
+    let build = Build::new("FROM scratch\nADD a.tgz /\n").file("a.tgz", archive);
+    let built = build.flag("--max-layer-size=20m").run(Place::Overlay);
+    assert!(built.failed(1).contains("20.0 MiB that --max-layer-size allows"), "{}", built.finished.stderr);
     // A limit that the image keeps.
     let layout = image_of(vec![ForgedLayer::new().file("zeros", 0o644, &zeros)]);
     let build = Build::new("FROM forged\nRUN true\n").base("forged", layout.path());

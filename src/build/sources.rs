@@ -21,13 +21,14 @@ pub(super) fn copy(
     let spool = || executor.workspace.spool();
     let warn = |text: String| executor.events.warn(place.diagnostic(text).to_string());
     let (now, compat) = (executor.now, executor.config.compat);
+    let limits = super::limits(executor.config);
     let fetched: Vec<_> = step.sources.iter().map(|s| executor.remotes.get(s)).collect::<Result<_, _>>()?;
     for fetched in fetched.iter().flatten() {
         executor.events.debug(format!("{} is {}", fetched.name, fetched.content));
     }
     let entries = |source: Option<SourceTree<'_>>| {
-        let job =
-            CopyJob { step, source, fetched: &fetched, destination, now, spool: &spool, compat, warn: &warn };
+        let (fetched, spool, warn) = (&fetched, &spool, &warn);
+        let job = CopyJob { step, source, fetched, destination, now, spool, limits, compat, warn };
         copy_entries(&job).map_err(Error::from_display)
     };
     if !step.sources.iter().any(|s| matches!(s, CopySource::Path(_))) {

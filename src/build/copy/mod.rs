@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::dockerfile::IgnoreMatcher;
-use crate::layer::{Content, Entry, Kind, Listing, Timestamp, View, join};
+use crate::layer::{Content, Entry, Kind, Limits, Listing, Timestamp, View, join};
 use crate::plan::{CopySource, CopyStep};
 
 use super::remotes::Fetched;
@@ -101,6 +101,8 @@ pub(super) struct CopyJob<'a> {
     pub(super) now: Timestamp,
     /// Makes a file to unpack an archive into.
     pub(super) spool: &'a dyn Fn() -> std::io::Result<std::fs::File>,
+    /// What an archive may ask for.
+    pub(super) limits: Limits,
     /// Do as BuildKit where that is silently wrong.
     pub(super) compat: bool,
     /// Takes what the user should know.

@@ -110,6 +110,7 @@ fn write(
         step: &step,
         source: Some(tree),
         fetched: &[None],
+        limits: super::super::limits(executor.config),
         compat: false,
         warn: &|_| {},
         destination: &nothing,

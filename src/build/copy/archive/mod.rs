@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
-use crate::layer::{Content, Kind, Limits, Piece, TarEntry, TarError, TarReader};
+use crate::layer::{Content, Kind, Piece, TarEntry, TarError, TarReader};
 
 use super::pending::Pending;
 use super::select::read_error;
@@ -36,7 +36,7 @@ pub(super) fn unpack(
     let wrong = |reason: String| CopyError::Archive { path: shown(path), reason };
     let file = source.view.open(path).map_err(|e| read_error(path, e))?;
     let Opened { reader, plain, position, most } = stream::open(file).map_err(|e| read_error(path, e))?;
-    let mut reader = TarReader::new(reader, Limits::default());
+    let mut reader = TarReader::new(reader, job.limits);
     let first = match reader.next_entry() {
         Ok(Some(entry)) => Ok(entry),
         Ok(None) => return Ok(false),

@@ -79,6 +79,7 @@ fn what_rules_cannot_include_again_is_not_walked() {
         destination: &case.image,
         now: Timestamp::default(),
         spool: &tempfile::tempfile,
+        limits: crate::layer::Limits::default(),
         compat: false,
         warn: &|text| panic!("{text}"),
     });

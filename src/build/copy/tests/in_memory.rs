@@ -35,6 +35,7 @@ fn files_in_memory_are_copied_with_owners_links_and_capabilities() {
         destination: &case.image,
         now: Timestamp::default(),
         spool: &tempfile::tempfile,
+        limits: crate::layer::Limits::default(),
         compat: false,
         warn: &|text| panic!("{text}"),
     })

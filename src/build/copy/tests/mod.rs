@@ -15,7 +15,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use super::*;
-use crate::layer::{DirView, Listing};
+use crate::layer::{DirView, Limits, Listing};
 use crate::plan::{CopyFrom, Ownership};
 
 struct Case {
@@ -112,6 +112,7 @@ impl Case {
             destination: &self.image,
             now: Timestamp { seconds: 99, nanoseconds: 0 },
             spool: &tempfile::tempfile,
+            limits: Limits::default(),
             compat: self.compat,
             warn: &|text| self.warnings.borrow_mut().push(text),
         })
