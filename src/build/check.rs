@@ -10,8 +10,12 @@ use crate::plan::{
     self, Arguments, BaseImage, Bases, FromImage, Ignore, Inputs, Limits, Plan, PlanError, Survey,
 };
 
+use crate::run::Cancel;
+
 use super::images::Images;
-use super::{Error, Session, check_files};
+use super::named::Named;
+use super::workspace::Workspace;
+use super::{Error, Opened, Session, check_files};
 
 /// The build argument that replaces a file's `# check=`.
 const OPTIONS: &str = "BUILDKIT_DOCKERFILE_CHECK";
@@ -55,10 +59,9 @@ impl CheckReport {
 /// # Errors
 /// The context or the Dockerfile cannot be read.
 pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Result<CheckReport, Error> {
-    let mut context =
-        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
-    let source =
-        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    let mut opened = Opened::open(config, events)?;
+    let context = &mut opened.context;
+    let source = context::read_dockerfile(&config.dockerfile, context.as_mut())?;
     let (dockerfile, errors) = dockerfile::parse_all(&source);
     let mut report =
         CheckReport { source, findings: Vec::new(), errors, notes: Vec::new(), findings_are_errors: false };
@@ -230,6 +233,14 @@ impl<'a> Fetched<'a> {
     fn open(config: &'a BuildConfig, events: &Events) -> Result<Self, Error> {
         Ok(Fetched { session: Session::open(config, events)?, known: Vec::new(), notes: Vec::new() })
     }
+
+    fn resolve(&self, image: &FromImage, platform: &Platform) -> Result<ImageConfig, Error> {
+        let Session { network, registry, config, .. } = &self.session;
+        let workspace = Workspace::create(&config.rootfs.work_dir)?;
+        let named = Named::new(config, &workspace, self.session.fetcher(), network, &Cancel::new())?;
+        let resolved = Images::new(network, registry, &named).resolve(image, platform)?;
+        Ok(resolved.config.clone())
+    }
 }
 
 impl Configs for Fetched<'_> {
@@ -237,9 +248,8 @@ impl Configs for Fetched<'_> {
         if let Some((.., known)) = self.known.iter().find(|(i, p, _)| i == image && p == platform) {
             return known.clone();
         }
-        let mut images = Images::new(&self.session.network, &self.session.registry);
-        let config = match images.resolve(image, platform) {
-            Ok(resolved) => Some(resolved.config.clone()),
+        let config = match self.resolve(image, platform) {
+            Ok(config) => Some(config),
             Err(error) => {
                 self.notes.push(format!("the base image {image} cannot be had: {error}"));
                 None

@@ -1,12 +1,13 @@
 //! What a Dockerfile can be asked for, without building it.
 
 use crate::config::BuildConfig;
-use crate::context::{self, Context};
+use crate::context;
 use crate::dockerfile::{self, Dockerfile, Source};
+use crate::event::Events;
 use crate::image::Platform;
 use crate::plan::{self, Arguments, Inputs, Outline, Target};
 
-use super::Error;
+use super::{Error, Opened};
 
 /// What the target of a build takes. Nothing is fetched.
 ///
@@ -38,9 +39,7 @@ pub fn targets(config: &BuildConfig) -> Result<(Source, Vec<Target>), Error> {
 }
 
 fn read(config: &BuildConfig) -> Result<Dockerfile, Error> {
-    let mut context =
-        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
-    let source =
-        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    let mut opened = Opened::open(config, &Events::none())?;
+    let source = context::read_dockerfile(&config.dockerfile, opened.context.as_mut())?;
     dockerfile::parse(&source).map_err(Error::Dockerfile)
 }

@@ -1,5 +1,6 @@
 //! Why a build failed, with what an adapter needs to tell people and to exit.
 
+use crate::context::ContextError;
 use crate::dockerfile::Diagnostic;
 use crate::keychain::KeychainError;
 use crate::plan::Place;
@@ -58,6 +59,12 @@ impl From<RegistryError> for Error {
 
 impl From<KeychainError> for Error {
     fn from(error: KeychainError) -> Self {
+        Error::Other { help: error.help(), message: error.to_string() }
+    }
+}
+
+impl From<ContextError> for Error {
+    fn from(error: ContextError) -> Self {
         Error::Other { help: error.help(), message: error.to_string() }
     }
 }

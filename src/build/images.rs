@@ -13,6 +13,7 @@ use crate::registry::{Direction, Network, Registry};
 
 use super::Error;
 use super::blobs::{BaseBlob, Blob, Layer};
+use super::named::Named;
 
 /// Most bytes of a config: what registries accept as a manifest, and more than any config has.
 const MAX_CONFIG: u64 = 8 << 20;
@@ -39,14 +40,15 @@ pub(super) struct ResolvedImage {
 pub(super) struct Images<'a> {
     network: &'a Network,
     registry: &'a Registry,
+    named: &'a Named<'a>,
     known: BTreeMap<String, Arc<ResolvedImage>>,
     /// Names of stages, one of which may have been meant.
     stages: Vec<String>,
 }
 
 impl<'a> Images<'a> {
-    pub(super) fn new(network: &'a Network, registry: &'a Registry) -> Self {
-        Images { network, registry, known: BTreeMap::new(), stages: Vec::new() }
+    pub(super) fn new(network: &'a Network, registry: &'a Registry, named: &'a Named<'a>) -> Self {
+        Images { network, registry, named, known: BTreeMap::new(), stages: Vec::new() }
     }
 
     /// Looks images up that may be misspelt names of stages.
@@ -78,11 +80,13 @@ impl<'a> Images<'a> {
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let resolved = match image {
+        let on_disk = self.named.on_disk(image);
+        let resolved = match on_disk.as_ref().unwrap_or(image) {
             FromImage::Registry(reference) | FromImage::Named(_, NamedContext::Image(reference)) => {
                 self.registry_image(reference, platform).map_err(|e| self.misspelt(image, e))?
             }
             FromImage::Named(_, NamedContext::OciLayout { path, tag, digest }) => {
+                self.named.ensure(path)?;
                 let layout = OciLayout::open(path).map_err(Error::from_display)?;
                 let found =
                     layout.find(tag.as_deref(), digest.as_ref(), platform).map_err(Error::from_display)?;
@@ -91,8 +95,8 @@ impl<'a> Images<'a> {
                 let source = ImageSource::Layout(Arc::new(layout));
                 resolved(source, found.manifest, media_type, &config, &image.to_string())?
             }
-            FromImage::Named(name, NamedContext::Directory(_)) => {
-                return Err(Error::other(format!("the build context '{name}' is a directory, not an image")));
+            FromImage::Named(name, _) => {
+                return Err(Error::other(format!("the build context '{name}' holds files, not an image")));
             }
         };
         let resolved = Arc::new(resolved);
@@ -138,7 +142,8 @@ impl<'a> Images<'a> {
             for step in &stage.steps {
                 for from in step.action.sources() {
                     if let CopyFrom::Image(image) = from {
-                        self.resolve(image, &stage.source_platform).map_err(|e| e.at(&step.place))?;
+                        let resolved = self.resolve(image, &stage.source_platform);
+                        resolved.map_err(|e| e.at(&step.place))?;
                     }
                 }
             }

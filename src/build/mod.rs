@@ -12,6 +12,7 @@ mod executor;
 mod idle;
 mod images;
 mod mounts;
+mod named;
 mod products;
 mod remotes;
 mod run;
@@ -50,6 +51,7 @@ use crate::run::Cancel;
 use blobs::{Fetcher, Layer};
 use executor::{Executor, Slot};
 use images::Images;
+use named::Named;
 use remotes::Remotes;
 use turns::Turns;
 use upload::Uploads;
@@ -65,32 +67,32 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     if rootfs::inplace::restore(&config.rootfs.home_dir, events)? {
         events.info("put the container's own files back, which a build that was killed had set aside");
     }
-    let mut context =
-        Context::open(&config.context, config.context_sub_path.as_deref()).map_err(Error::from_display)?;
-    let source =
-        context::read_dockerfile(&config.dockerfile, context.as_mut()).map_err(Error::from_display)?;
+    let session = Session::open(config, events)?;
+    let workspace = Workspace::create(&config.rootfs.work_dir)?;
+    let mut context = session.context(&workspace, cancel)?;
+    let source = context::read_dockerfile(&config.dockerfile, context.as_mut())?;
     let dockerfile = dockerfile::parse(&source).map_err(Error::Dockerfile)?;
 
-    let session = Session::open(config, events)?;
     let rights = session.try_rights();
+    let named = Named::new(config, &workspace, session.fetcher(), &session.network, cancel)?;
     let platform = config.platform.clone().unwrap_or_else(Platform::host);
     let arguments = Arguments::new(&config.build_args, &platform);
     let inputs = Inputs {
         dockerfile: &dockerfile,
         arguments: &arguments,
         target: config.target.as_deref(),
-        contexts: &config.build_contexts,
+        contexts: &named.contexts,
         platform_given: config.platform.is_some(),
     };
-    let mut images = Images::new(&session.network, &session.registry).among_stages(&dockerfile);
+    let mut images = Images::new(&session.network, &session.registry, &named).among_stages(&dockerfile);
     let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
     check::check_build(&inputs, &plan, context.as_ref(), &mut images, events)?;
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
     let config = &BuildConfig { source_date_epoch, ..config.clone() };
-    let workspace = Workspace::create(&config.rootfs.work_dir)?;
     let remotes = session.fetch(&plan, &workspace, cancel)?;
     images.resolve_sources(&plan)?;
+    named.ensure_used(&plan)?;
     let format = image_format(config, &plan, &images)?;
     rights.wait()?;
     session.settle_credentials()?;
@@ -98,7 +100,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
     let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
     let (plan, images, context) = (&plan, &images, context.as_ref());
-    let job = Job { config, events, cancel, plan, images, context, remotes: &remotes };
+    let job = Job { config, events, cancel, plan, images, context, remotes: &remotes, named: &named };
     let Made { layers, steps, placement } = carry_out(&job, &session, &workspace, &fetcher, &uploads)?;
 
     let image = assemble::assemble(config, plan, images, &layers, format)?;
@@ -136,6 +138,7 @@ struct Job<'a> {
     images: &'a Images<'a>,
     context: Option<&'a Context>,
     remotes: &'a Remotes,
+    named: &'a Named<'a>,
 }
 
 /// Carries out the plan's steps. Whatever happens, the container's own files are back
@@ -180,7 +183,7 @@ fn carry_out(
         now: Timestamp { seconds: now.as_second(), nanoseconds: 0 },
         stages: job.plan.stages.iter().map(|_| Slot::default()).collect(),
         image_files: Mutex::default(),
-        directories: named_directories(job.plan)?,
+        directories: named_directories(job.plan, job.named)?,
         ahead: Mutex::default(),
         commands: AtomicUsize::new(0),
         turns: Turns::new(threads(job.config)),
@@ -241,10 +244,29 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    fn fetcher(&self) -> fetch::Fetcher {
+        fetch::Fetcher::new(&self.registry, &self.config.fetch)
+    }
+
+    /// Opens the build context; one that is no directory is put into the workspace.
+    fn context(&self, workspace: &Workspace, cancel: &Cancel) -> Result<Option<Context>, Error> {
+        let cancelled = cancel.clone();
+        let directory = workspace.directory_outside("context")?;
+        let ground = context::Ground {
+            fetcher: &self.fetcher(),
+            directory: &directory,
+            stop: Arc::new(move || cancelled.signal().is_some()),
+        };
+        let opened = Context::open(&self.config.context, self.config.context_sub_path.as_deref(), &ground);
+        opened.map_err(|error| match cancel.signal() {
+            Some(signal) => Error::cancelled(signal),
+            None => error.into(),
+        })
+    }
+
     /// Begins to fetch what steps name that is elsewhere.
     fn fetch(&self, plan: &Plan, workspace: &Workspace, cancel: &Cancel) -> Result<Remotes, Error> {
-        let fetcher = fetch::Fetcher::new(&self.registry, &self.config.fetch);
-        Remotes::start(plan, &fetcher, &self.network, workspace, cancel)
+        Remotes::start(plan, &self.fetcher(), &self.network, workspace, cancel)
     }
 
     /// Begins to find out whether the destinations may be written, before the first step.
@@ -261,15 +283,33 @@ impl<'a> Session<'a> {
     }
 }
 
+/// A context that is only looked at, and what keeps it on disk meanwhile.
+struct Opened {
+    context: Option<Context>,
+    _workspace: Option<Workspace>,
+}
+
+impl Opened {
+    /// Opens a build's context. Nothing is fetched for one that is here.
+    fn open(config: &BuildConfig, events: &Events) -> Result<Opened, Error> {
+        if let Some(here) = Context::open_here(&config.context, config.context_sub_path.as_deref()) {
+            return Ok(Opened { context: here?, _workspace: None });
+        }
+        let workspace = Workspace::create(&config.rootfs.work_dir)?;
+        let context = Session::open(config, events)?.context(&workspace, &Cancel::new())?;
+        Ok(Opened { context, _workspace: Some(workspace) })
+    }
+}
+
 /// Opens the directories that `COPY --from` and mounts name: later they may have been set aside.
-fn named_directories(plan: &Plan) -> Result<BTreeMap<PathBuf, Context>, Error> {
+fn named_directories(plan: &Plan, named: &Named<'_>) -> Result<BTreeMap<PathBuf, Context>, Error> {
     let mut directories = BTreeMap::new();
     for step in plan.stages.iter().flat_map(|s| &s.steps) {
         for from in step.action.sources() {
             if let CopyFrom::Directory(_, path) = from
                 && !directories.contains_key(path)
             {
-                let context = Context::named(path).map_err(|e| Error::from_display(e).at(&step.place))?;
+                let context = named.open(path).map_err(|e| e.at(&step.place))?;
                 directories.insert(path.clone(), context);
             }
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use rustix::fs::{Timestamps, futimens};
 use rustix::time::Timespec;
 
-use crate::fetch::{FetchError, Fetcher, GitSource, UrlSource};
+use crate::fetch::{Download, FetchError, Fetcher, GitSource, UrlSource};
 use crate::layer::{DirView, Timestamp};
 use crate::plan::{Action, CopySource, Place, Plan};
 use crate::registry::Network;
@@ -211,11 +211,7 @@ async fn file(fetcher: &Fetcher, source: &UrlSource, directory: &Path) -> Result
     let file = File::create_new(directory.join(&source.name)).map_err(|e| failed(&e))?;
     let kept = file.try_clone().map_err(|e| failed(&e))?;
     let download = fetcher.download(source, file).await?;
-    kept.set_permissions(Permissions::from_mode(0o600)).map_err(|e| failed(&e))?;
-    let Timestamp { seconds, .. } = download.last_modified.unwrap_or_default();
-    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    futimens(&kept, &Timestamps { last_access: time, last_modification: time })
-        .map_err(|e| failed(&e.into()))?;
+    dress(&kept, &download).map_err(|e| failed(&e))?;
     Ok(Fetched {
         view: DirView::at(directory).map_err(|e| failed(&e))?,
         path: source.name.clone(),
@@ -223,6 +219,14 @@ async fn file(fetcher: &Fetcher, source: &UrlSource, directory: &Path) -> Result
         name: source.shown(),
         content: download.digest.to_string(),
     })
+}
+
+/// Gives a file the mode and the time that BuildKit gives it.
+pub(super) fn dress(file: &File, download: &Download) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    let Timestamp { seconds, .. } = download.last_modified.unwrap_or_default();
+    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
+    Ok(futimens(file, &Timestamps { last_access: time, last_modification: time })?)
 }
 
 /// Fetches a repository's tree.

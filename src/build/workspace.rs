@@ -75,6 +75,14 @@ impl Workspace {
         std::path::absolute(&path).unwrap_or(path)
     }
 
+    /// Makes a directory for other programs; an absolute path, valid as
+    /// [`fetched_outside`](Self::fetched_outside)'s.
+    pub(super) fn directory_outside(&self, name: &str) -> Result<PathBuf, Error> {
+        self.fetched(name)
+            .map_err(|e| Error::other(format!("cannot make a directory in {}: {e}", self.path.display())))?;
+        Ok(self.fetched_outside(name))
+    }
+
     /// Writes a small blob of ours.
     pub(super) fn write_blob(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Error> {
         let path = self.blobs().join(name);

@@ -1,16 +1,23 @@
-//! Where source files come from: a directory, seen through its ignore rules.
+//! Where source files come from: a directory, seen through its ignore rules; what comes as an
+//! archive or a repository is put into one first.
 
-use std::fs::File;
-use std::io::{self, Read};
+mod git;
+mod open;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::ContextSource;
-use crate::dockerfile::{IgnoreMatcher, Source, Span};
+use crate::dockerfile::IgnoreMatcher;
+use crate::fetch::FetchError;
 use crate::layer::DirView;
 
-/// Most bytes of a Dockerfile or an ignore file.
-const MAX_TEXT: u64 = 16 << 20;
+pub use open::{Ground, Stop};
+pub use text::read_dockerfile;
 
 /// Why the context, or a text in it, cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +44,28 @@ pub enum ContextError {
         /// Why not.
         source: io::Error,
     },
+    /// An archive that cannot be unpacked.
+    #[error("cannot unpack the build context {name}: {reason}")]
+    Unpack {
+        /// The archive.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A repository that cannot be had.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// A URL that names nothing.
+    #[error("the build context {text} cannot be used: {reason}")]
+    Address {
+        /// What was given, without credentials.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody sits where an archive should come from.
+    #[error("standard input is a terminal, and the build context should come from it")]
+    Terminal,
     /// A wrong pattern.
     #[error("{}: {message}", path.display())]
     Ignore {
@@ -47,12 +76,28 @@ pub enum ContextError {
     },
 }
 
+impl ContextError {
+    /// One way out.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            ContextError::Fetch(error) => error.help(),
+            ContextError::Terminal => Some("pipe a tar archive into the program: tar -c . | …".to_owned()),
+            ContextError::Unpack { .. } => {
+                Some("give a tar archive: plain, or compressed with gzip, bzip2, xz or zstd".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A directory of source files. Held by a descriptor, so that it stays readable when the
 /// directories around it are renamed.
 pub struct Context {
     path: PathBuf,
     view: DirView,
     ignore: Option<Arc<IgnoreRules>>,
+    /// Whether others made its files: no link leads out of it.
+    confined: bool,
 }
 
 /// The rules of an ignore file, and which file.
@@ -64,23 +109,13 @@ pub struct IgnoreRules {
 }
 
 impl Context {
-    /// Opens the directory of a build context, without ignore rules yet.
-    ///
-    /// # Errors
-    /// [`ContextError::Open`].
-    pub fn open(source: &ContextSource, sub_path: Option<&Path>) -> Result<Option<Context>, ContextError> {
-        let ContextSource::Directory(directory) = source else { return Ok(None) };
-        let path = sub_path.map_or_else(|| directory.clone(), |sub| join_below(directory, sub));
-        Self::directory(&path).map(Some)
-    }
-
     /// Opens a named context's directory, with its own `.dockerignore`.
     ///
     /// # Errors
     /// [`ContextError`].
     pub fn named(path: &Path) -> Result<Context, ContextError> {
         let mut context = Self::directory(path)?;
-        context.ignore = read_ignore(&path.join(".dockerignore"))?;
+        context.ignore = text::read_ignore(&path.join(".dockerignore"))?;
         Ok(context)
     }
 
@@ -88,7 +123,7 @@ impl Context {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let view =
             DirView::at(&absolute).map_err(|source| ContextError::Open { path: absolute.clone(), source })?;
-        Ok(Context { path: absolute, view, ignore: None })
+        Ok(Context { path: absolute, view, ignore: None, confined: false })
     }
 
     /// The same context where it is now: what was at its path may have been set aside.
@@ -96,7 +131,8 @@ impl Context {
     /// # Errors
     /// [`ContextError::Open`].
     pub fn relocated(&self, now: &Path) -> Result<Context, ContextError> {
-        Ok(Context { ignore: self.ignore.clone(), ..Self::directory(now)? })
+        let now = Self::directory(now)?;
+        Ok(Context { ignore: self.ignore.clone(), confined: self.confined, ..now })
     }
 
     /// The directory's absolute path when it was opened.
@@ -112,103 +148,5 @@ impl Context {
     /// Its ignore rules.
     pub fn ignore(&self) -> Option<&IgnoreRules> {
         self.ignore.as_deref()
-    }
-}
-
-/// Reads the Dockerfile, looked for relative to the working directory and then to the context,
-/// as kaniko does, and gives the context the ignore rules that go with it:
-/// `<Dockerfile>.dockerignore` beside it, else `.dockerignore` of the context.
-///
-/// # Errors
-/// [`ContextError`].
-pub fn read_dockerfile(dockerfile: &Path, context: Option<&mut Context>) -> Result<Source, ContextError> {
-    let mut looked = vec![dockerfile.to_owned()];
-    if let Some(context) = &context {
-        looked.push(context.path.join(dockerfile));
-        // BuildKit's fallback for the default name.
-        if dockerfile == Path::new("Dockerfile") {
-            looked.push(context.path.join("dockerfile"));
-        }
-    }
-    looked.dedup();
-    for path in &looked {
-        match read_text(path) {
-            Ok(bytes) => {
-                if let Some(context) = context {
-                    let mut own = path.clone().into_os_string();
-                    own.push(".dockerignore");
-                    context.ignore = match read_ignore(Path::new(&own))? {
-                        Some(rules) => Some(rules),
-                        None => read_ignore(&context.path.join(".dockerignore"))?,
-                    };
-                }
-                return Ok(Source::from_bytes(path.display().to_string(), &bytes));
-            }
-            Err(error) if absent(&error) => {}
-            Err(source) => return Err(ContextError::Read { path: path.clone(), source }),
-        }
-    }
-    Err(ContextError::NoDockerfile { looked })
-}
-
-fn absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-    )
-}
-
-fn read_ignore(path: &Path) -> Result<Option<Arc<IgnoreRules>>, ContextError> {
-    let text = match read_text(path).and_then(|bytes| ignore_text(&bytes)) {
-        Ok(text) => text,
-        Err(error) if absent(&error) => return Ok(None),
-        Err(source) => return Err(ContextError::Read { path: path.to_owned(), source }),
-    };
-    let matcher = IgnoreMatcher::parse(&text)
-        .map_err(|e| ContextError::Ignore { path: path.to_owned(), message: e.to_string() })?;
-    Ok(Some(Arc::new(IgnoreRules { path: path.to_owned(), matcher })))
-}
-
-fn read_text(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_TEXT {
-        return Err(io::Error::other(format!("it is larger than {} MiB", MAX_TEXT >> 20)));
-    }
-    Ok(bytes)
-}
-
-/// The text of an ignore file. Comments may be in any encoding.
-fn ignore_text(bytes: &[u8]) -> io::Result<String> {
-    let source = Source::from_bytes("", bytes);
-    let mut at = 0;
-    for (index, line) in source.text().split_inclusive('\n').enumerate() {
-        let span = Span::new(at, at + line.len());
-        if !line.starts_with('#') && source.is_replaced(span) {
-            return Err(io::Error::other(format!("line {} is not UTF-8", index + 1)));
-        }
-        at = span.end;
-    }
-    Ok(source.text().to_owned())
-}
-
-/// `sub` below `directory`, whatever it starts with.
-fn join_below(directory: &Path, sub: &Path) -> PathBuf {
-    directory.join(sub.strip_prefix("/").unwrap_or(sub))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn comments_of_an_ignore_file_may_be_in_any_encoding() {
-        assert_eq!(ignore_text(b"# caf\xe9\na\n").unwrap(), "# caf\u{fffd}\na\n");
-        let error = ignore_text(b"# a\ncaf\xe9\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2 is not UTF-8");
     }
 }

@@ -39,6 +39,6 @@ pub use pack::{PackError, PackOptions, PackedLayer, pack, pack_followed};
 pub use pipe::Grown;
 pub use tar_reader::{Limits, Piece, TarEntry, TarError, TarReader};
 pub use tree_writer::TreeError;
-pub use unpack::{ApplyError, UnpackError, Unpacked, unpack};
+pub use unpack::{ApplyError, UnpackError, Unpacked, unpack, unpack_archive};
 pub use view::{LinkId, Node, NodeKind, SourceEntry, View, join, parent, resolve};
 pub use write::write_entries;

@@ -5,11 +5,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, FileType, SeekFrom};
+use rustix::process::{getegid, geteuid};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::apply::Applier;
 use super::decompress::{LayerError, LayerSource, StreamError, each_layer};
-use super::layer_path::{LayerPath, PathError, classify};
+use super::layer_path::{LayerPath, PathError, classify, clean};
 use super::tar_reader::{Limits, Piece, TarEntry, TarReader};
 use super::tree_writer::{TreeError, failed};
 use super::{Kind, decompress::TarStream};
@@ -71,13 +72,32 @@ pub fn unpack(
         source: ApplyError::Tree(failed("open the directory of", b"", error)),
     };
     let root = File::open(target).map_err(at_target)?;
-    let mut unpacker = Unpacker {
-        applier: Applier::new(root.as_fd(), limits.depth),
-        limits,
-        entries: 0,
-        bytes: 0,
-        observer,
-    };
+    run(layers, &root, limits, observer, None)
+}
+
+/// Unpacks one archive that is no layer into an empty directory, by the same rules but these:
+/// everything belongs to us, whatever the archive says, and no name is a whiteout.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_archive(archive: LayerSource, target: &Path, limits: &Limits) -> Result<Unpacked, UnpackError> {
+    let root = File::open(target).map_err(|error| LayerError::Entry {
+        layer: archive.name.clone(),
+        source: ApplyError::Tree(failed("open the directory of", b"", error)),
+    })?;
+    let owner = (geteuid().as_raw(), getegid().as_raw());
+    run(vec![archive], &root, limits, &mut |_, _| {}, Some(owner))
+}
+
+fn run(
+    layers: Vec<LayerSource>,
+    root: &File,
+    limits: &Limits,
+    observer: &mut dyn FnMut(&[u8], u128),
+    owner: Option<(u32, u32)>,
+) -> Result<Unpacked, UnpackError> {
+    let applier = Applier::new(root.as_fd(), limits.depth);
+    let mut unpacker = Unpacker { applier, limits, entries: 0, bytes: 0, observer, owner };
     let diff_ids = each_layer(layers, limits, |stream| unpacker.layer(stream))?;
     let Unpacker { applier, entries, bytes, .. } = unpacker;
     let warnings = applier
@@ -92,13 +112,18 @@ struct Unpacker<'a> {
     entries: u64,
     bytes: u64,
     observer: &'a mut dyn FnMut(&[u8], u128),
+    /// Whom everything belongs to where the archive is no layer.
+    owner: Option<(u32, u32)>,
 }
 
 impl Unpacker<'_> {
     fn layer(&mut self, stream: &mut TarStream) -> Result<(), StreamError<ApplyError>> {
         self.applier.begin_layer();
         let mut tar = TarReader::new(stream, *self.limits);
-        while let Some(entry) = tar.next_entry()? {
+        while let Some(mut entry) = tar.next_entry()? {
+            if let Some((uid, gid)) = self.owner {
+                (entry.uid, entry.gid) = (uid, gid);
+            }
             self.count(&entry).map_err(StreamError::Entry)?;
             self.entry(&mut tar, &entry)?;
         }
@@ -122,7 +147,11 @@ impl Unpacker<'_> {
         entry: &TarEntry,
     ) -> Result<(), StreamError<ApplyError>> {
         let depth = self.limits.depth;
-        let path = match classify(&entry.path, depth).map_err(|e| refused(entry, e))? {
+        let name = match self.owner {
+            Some(_) => clean(&entry.path, depth).map(LayerPath::Entry),
+            None => classify(&entry.path, depth),
+        };
+        let path = match name.map_err(|e| refused(entry, e))? {
             LayerPath::Entry(path) => path,
             LayerPath::Whiteout(path) => return self.applier.whiteout(&path).map_err(StreamError::Entry),
             LayerPath::Opaque(path) => return self.applier.opaque(&path).map_err(StreamError::Entry),

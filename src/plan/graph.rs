@@ -195,9 +195,9 @@ impl<'a, B: Bases> Planner<'a, B> {
         platform: &Platform,
     ) -> Result<(StageBase, ImageConfig, Scope), PlanError<B::Error>> {
         let name = self.names.base(stage)?;
-        let image = match self.names.context(&name) {
-            Some((_, NamedContext::Directory(_))) => {
-                let message = format!("the build context '{name}' is a directory and cannot be a base image");
+        let image = match self.names.context_for(&name, platform) {
+            Some((_, NamedContext::Directory(_) | NamedContext::Remote(_))) => {
+                let message = format!("the build context '{name}' holds files and cannot be a base image");
                 let help =
                     "use it with COPY --from, or name an image: oci-layout://path or docker-image://ref";
                 return Err(Diagnostic::new(self.source(), stage.base.span, message).with_help(help).into());

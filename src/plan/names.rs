@@ -113,7 +113,19 @@ impl<'a> Names<'a> {
 
     /// A build context of this name; it stands before stages and images.
     pub(super) fn context(&self, name: &str) -> Option<(String, NamedContext)> {
-        let found = self.contexts.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?;
+        self.context_for(name, self.platform)
+    }
+
+    /// A build context of this name: one for the platform, `name::os/arch`, before one for all. Names
+    /// of images mean the same in every way to write them (BuildKit, `dockerui.NamedContext`).
+    pub(super) fn context_for(&self, name: &str, platform: &Platform) -> Option<(String, NamedContext)> {
+        let for_all = |key: &str| same_name(key, name);
+        let for_this = |key: &str| {
+            let Some((key, wanted)) = key.split_once("::") else { return false };
+            same_name(key, name) && wanted.parse::<Platform>().is_ok_and(|wanted| wanted == *platform)
+        };
+        let found = self.contexts.iter().find(|(key, _)| for_this(key));
+        let found = found.or_else(|| self.contexts.iter().find(|(key, _)| for_all(key)))?;
         Some((found.0.clone(), found.1.clone()))
     }
 
@@ -145,6 +157,7 @@ impl<'a> Names<'a> {
     pub(super) fn copy_from(&self, from: &str, number: usize) -> Result<CopyFrom, String> {
         match self.context(from) {
             Some((name, NamedContext::Directory(path))) => return Ok(CopyFrom::Directory(name, path)),
+            Some((name, NamedContext::Remote(url))) => return Ok(CopyFrom::Directory(name, url.into())),
             Some((name, context)) => return Ok(CopyFrom::Image(FromImage::Named(name, context))),
             None => {}
         }
@@ -248,6 +261,17 @@ impl<'a> Names<'a> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether two names are one: `alpine` and `docker.io/library/alpine:latest` are.
+fn same_name(a: &str, b: &str) -> bool {
+    if a.eq_ignore_ascii_case(b) {
+        return true;
+    }
+    match (a.parse::<Reference>(), b.parse::<Reference>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
     }
 }
 

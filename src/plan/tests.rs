@@ -393,3 +393,31 @@ fn what_is_wrong_with_sources_elsewhere() {
         assert!(errors[0].starts_with("Dockerfile:3: "), "{errors:?}");
     }
 }
+
+#[test]
+fn contexts_have_the_names_of_images() {
+    let layout = |path: &str| NamedContext::OciLayout { path: path.into(), tag: None, digest: None };
+    for (key, base, replaced) in [
+        ("alpine", "alpine", true),
+        ("alpine", "docker.io/library/alpine:latest", true),
+        ("docker.io/library/alpine:latest", "alpine", true),
+        ("Alpine", "alpine", true),
+        ("alpine:3", "alpine", false),
+        ("alpine", "alpine:3", false),
+        ("alpine::linux/amd64", "alpine", true),
+        ("alpine::linux/arm64", "alpine", false),
+    ] {
+        let contexts = BTreeMap::from([(key.to_owned(), layout("/l"))]);
+        let plan = Given { contexts, ..given(&format!("FROM {base}\n")) }.plan();
+        let is_named = matches!(&plan.stages[0].base, StageBase::Image(FromImage::Named(..)));
+        assert_eq!(is_named, replaced, "{key} for {base}");
+    }
+    let contexts = BTreeMap::from([
+        ("alpine".to_owned(), layout("/all")),
+        ("alpine::linux/arm64".to_owned(), layout("/arm")),
+    ]);
+    let text = "FROM --platform=linux/arm64 alpine\n";
+    let plan = Given { contexts, ..given(text) }.plan();
+    let StageBase::Image(FromImage::Named(_, context)) = &plan.stages[0].base else { panic!("no context") };
+    assert_eq!(*context, layout("/arm"));
+}

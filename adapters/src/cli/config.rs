@@ -10,7 +10,7 @@ use yadokari::image::{Platform, Reference};
 
 use super::flags::{Cache, Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};
-use super::{credentials, fetch, log, missing, places, steps};
+use super::{context, credentials, fetch, log, missing, places, steps};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -39,8 +39,10 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
     let source_date_epoch = source_date_epoch(&build_args)?;
     let caches = path(&flags.cache.cache_dir).map(|d| d.join("mounts"));
     let steps = steps::config(&flags.steps, &build_args, caches, env)?;
+    let context = context::source(flags, env, &build_args)?;
     Ok(BuildConfig {
-        context: places::context(&flags.context)?,
+        fetch: fetch::config(flags, env, &context)?,
+        context,
         context_sub_path: path(&flags.context_sub_path),
         dockerfile: places::dockerfile(&flags.dockerfile)?,
         destinations: destinations(flags, push)?,
@@ -64,7 +66,6 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         steps,
         registry: registry(flags, env),
         keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
-        fetch: fetch::config(flags, env)?,
         max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
         max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),

@@ -1,6 +1,6 @@
 //! How files and repositories are fetched: bounds, and the environment that `git` runs in.
 
-use yadokari::config::FetchConfig;
+use yadokari::config::{ContextSource, FetchConfig, GitCredential, GitSecret};
 
 use super::flags::Flags;
 use crate::env::Env;
@@ -26,13 +26,42 @@ const GIT_VARIABLES: [&str; 12] = [
 ///
 /// # Errors
 /// A bound that is none.
-pub(crate) fn config(flags: &Flags, env: &Env) -> Result<FetchConfig, Usage> {
+pub(crate) fn config(flags: &Flags, env: &Env, context: &ContextSource) -> Result<FetchConfig, Usage> {
     let variable = |name: &&str| Some(((*name).to_owned(), env.get(name)?.to_owned()));
     Ok(FetchConfig {
         max_size: size(&flags.fetch_limit)?,
+        git_credentials: credentials(env, context).into_iter().collect(),
         git_environment: GIT_VARIABLES.iter().filter_map(variable).collect(),
         ..FetchConfig::default()
     })
+}
+
+/// kaniko's credentials for a context's repository: a token stands alone as the user name. They are
+/// for its host only, whatever the Dockerfile names.
+fn credentials(env: &Env, context: &ContextSource) -> Option<GitCredential> {
+    let ContextSource::Git(git) = context else { return None };
+    let host = host(&git.url)?;
+    let text = |name: &str| env.get(name).unwrap_or_default().to_owned();
+    let (username, password) = match env.get("GIT_TOKEN") {
+        Some(token) => (token.to_owned(), String::new()),
+        None => (text("GIT_USERNAME"), text("GIT_PASSWORD")),
+    };
+    if username.is_empty() && password.is_empty() {
+        return None;
+    }
+    Some(GitCredential { host: Some(host), secret: GitSecret::Basic { username, password } })
+}
+
+/// `host[:port]` of a web server's URL.
+pub(super) fn host(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host = match url.starts_with("https://") {
+        true => host.strip_suffix(":443").unwrap_or(host),
+        false => host.strip_suffix(":80").unwrap_or(host),
+    };
+    Some(host.to_ascii_lowercase())
 }
 
 /// Bytes, with `k`, `m`, `g` or `t` for powers of 1024.
@@ -59,6 +88,7 @@ fn size(text: &str) -> Result<u64, Usage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use yadokari::config::GitContext;
 
     #[test]
     fn sizes() {
@@ -81,8 +111,29 @@ mod tests {
     fn git_sees_only_what_it_needs() {
         let env = Env::of(&[("PATH", "/bin"), ("HTTPS_PROXY", "http://p"), ("AWS_SECRET_ACCESS_KEY", "x")]);
         let flags = Flags::default();
-        let config = config(&flags, &env).expect("right");
+        let config = config(&flags, &env, &ContextSource::Empty).expect("right");
         let names: Vec<&str> = config.git_environment.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["PATH", "HTTPS_PROXY"]);
+    }
+
+    #[test]
+    fn a_contexts_credentials_are_for_its_host() {
+        let given = |pairs: &[(&str, &str)], url: &str| {
+            let git = GitContext { url: url.to_owned(), ..GitContext::default() };
+            credentials(&Env::of(pairs), &ContextSource::Git(git)).map(|found| match found.secret {
+                GitSecret::Basic { username, password } => {
+                    (found.host.unwrap_or_default(), username, password)
+                }
+                GitSecret::Header(header) => panic!("{header}"),
+            })
+        };
+        let is = |host: &str, user: &str, password: &str| {
+            Some((host.to_owned(), user.to_owned(), password.to_owned()))
+        };
+        let token = [("GIT_TOKEN", "t"), ("GIT_USERNAME", "u"), ("GIT_PASSWORD", "p")];
+        assert_eq!(given(&token, "https://H.example:443/r#main"), is("h.example", "t", ""));
+        assert_eq!(given(&token[1..], "http://x@h:8080/r"), is("h:8080", "u", "p"));
+        assert_eq!(given(&[], "https://h/r"), None);
+        assert_eq!(given(&token, "ssh://git@h/r"), None);
     }
 }

@@ -10,9 +10,14 @@ use crate::vocabulary::go_boolean;
 #[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Flags {
-    /// Build context: a directory, also written dir://path
-    #[arg(long, short = 'c', value_name = "DIR", default_value = "/workspace/")]
+    /// Build context: a directory, tar://FILE, tar://stdin, git://REPOSITORY[#REF[#COMMIT]], or the URL
+    /// of an archive or a .git repository
+    #[arg(long, short = 'c', value_name = "WHERE", default_value = "/workspace/")]
     pub(crate) context: String,
+    /// How a git context is fetched: branch=NAME, single-branch=BOOL, depth=N, recurse-submodules=BOOL,
+    /// insecure-skip-tls=BOOL; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) git: Vec<String>,
     /// Sub-directory of the context that becomes its root
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) context_sub_path: String,
@@ -43,7 +48,8 @@ pub(crate) struct Flags {
     /// Annotation of the image manifest; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
-    /// Another context, name=DIR | name=oci-layout://DIR[:TAG][@DIGEST] | name=docker-image://IMAGE; repeatable
+    /// Another context, name=DIR | oci-layout://DIR[:TAG][@DIGEST] | docker-image://IMAGE |
+    /// docker-archive:FILE[:NAME] | oci-archive:FILE[:TAG] | URL of a repository or archive; repeatable
     #[arg(long, value_name = "NAME=WHERE")]
     pub(crate) build_context: Vec<String>,
     /// Do as BuildKit where that silently gives a wrong image: an unknown --chown name is root
@@ -386,8 +392,6 @@ pub(crate) struct Ignored {
 pub(crate) struct Missing {
     #[arg(long, short = 'b', hide = true, default_value = "")]
     pub(crate) bucket: String,
-    #[arg(long, hide = true)]
-    pub(crate) git: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) registry_mirror: Vec<String>,
     #[arg(long, hide = true)]

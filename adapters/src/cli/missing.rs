@@ -19,11 +19,6 @@ pub(crate) fn refuse(flags: &Flags, env: &Env) -> Result<(), Usage> {
             "download the archive before the build and give its directory as --context",
         ),
         (
-            given(&missing.git),
-            "--git",
-            "check the repository out before the build and give its directory as --context",
-        ),
-        (
             given(&missing.registry_mirror) || env.get("KANIKO_REGISTRY_MIRROR").is_some(),
             "--registry-mirror (KANIKO_REGISTRY_MIRROR)",
             "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",

@@ -3,6 +3,7 @@
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod config;
+pub(crate) mod context;
 pub(crate) mod credentials;
 pub(crate) mod describe;
 pub(crate) mod diagnostic;

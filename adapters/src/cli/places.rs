@@ -1,35 +1,12 @@
-//! Where sources come from, as written in `--context`, `--dockerfile` and `--build-context`.
+//! Where sources come from, as written in `--dockerfile` and `--build-context`.
 
 use std::path::{Path, PathBuf};
 
-use yadokari::config::{ContextSource, NamedContext};
+use yadokari::config::NamedContext;
+use yadokari::fetch::Remote;
 use yadokari::image::{Digest, Reference};
 
 use crate::usage::Usage;
-
-/// kaniko's default, the working directory of its image.
-const DEFAULT_CONTEXT: &str = "/workspace/";
-
-/// `--context`
-///
-/// # Errors
-/// A source this version cannot read.
-pub(crate) fn context(text: &str) -> Result<ContextSource, Usage> {
-    if text.is_empty() {
-        return Ok(ContextSource::Directory(DEFAULT_CONTEXT.into()));
-    }
-    directory(text).map(ContextSource::Directory).ok_or_else(|| {
-        let message = format!("the context '{text}' cannot be read: only directories are supported yet");
-        Usage::new(message).help(match text.split_once("://").map_or("", |(scheme, _)| scheme) {
-            "git" => "check the repository out before the build and give its directory",
-            "dir" => "write dir:// and the path of the directory",
-            "tar" | "gs" | "s3" | "http" | "https" => {
-                "download and unpack the archive before the build and give its directory"
-            }
-            _ => "give the path of a directory",
-        })
-    })
-}
 
 /// `--dockerfile`
 ///
@@ -51,6 +28,12 @@ pub(crate) fn dockerfile(text: &str) -> Result<PathBuf, Usage> {
 /// No name, or a place this version cannot read.
 pub(crate) fn named(text: &str) -> Result<(String, NamedContext), Usage> {
     let (name, place) = crate::vocabulary::key_value("--build-context", text)?;
+    if let Some(context) = archive(&place)? {
+        return Ok((name, context));
+    }
+    if Remote::parse(&place).map_err(|e| Usage::new(format!("the build context '{name}': {e}")))?.is_some() {
+        return Ok((name, NamedContext::Remote(place)));
+    }
     let context = match place.split_once("://") {
         Some(("oci-layout", layout)) => oci_layout(&place, layout)?,
         Some(("docker-image", image)) => NamedContext::Image(reference("--build-context", image)?),
@@ -58,11 +41,32 @@ pub(crate) fn named(text: &str) -> Result<(String, NamedContext), Usage> {
             Some(path) => NamedContext::Directory(path),
             None => {
                 return Err(Usage::new(format!("the build context '{place}' cannot be read"))
-                    .help("give a directory, oci-layout://DIR[:TAG][@DIGEST] or docker-image://IMAGE"));
+                    .help(
+                        "give a directory, oci-layout://DIR[:TAG][@DIGEST], docker-image://IMAGE, \
+                         docker-archive:FILE[:NAME], oci-archive:FILE[:TAG], or the URL of a repository or archive",
+                    ));
             }
         },
     };
     Ok((name, context))
+}
+
+/// `docker-archive:file[:name]` and `oci-archive:file[:tag]`, as skopeo writes them.
+fn archive(place: &str) -> Result<Option<NamedContext>, Usage> {
+    let Some((kind @ ("docker-archive" | "oci-archive"), rest)) = place.split_once(':') else {
+        return Ok(None);
+    };
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (path, image) = rest.split_once(':').map_or((rest, None), |(path, image)| (path, Some(image)));
+    if path.is_empty() {
+        return Err(Usage::new(format!("'{place}' names no file"))
+            .help(format!("write {kind}: and the path of the archive, such as {kind}:/tmp/base.tar")));
+    }
+    let (path, image) = (PathBuf::from(path), image.filter(|i| !i.is_empty()).map(str::to_owned));
+    Ok(Some(match kind {
+        "docker-archive" => NamedContext::DockerArchive { path, name: image },
+        _ => NamedContext::OciArchive { path, tag: image },
+    }))
 }
 
 /// `dir[:tag][@digest]`
@@ -86,7 +90,7 @@ fn oci_layout(place: &str, text: &str) -> Result<NamedContext, Usage> {
 }
 
 /// The path of a directory; none for the URL of anything else.
-fn directory(text: &str) -> Option<PathBuf> {
+pub(super) fn directory(text: &str) -> Option<PathBuf> {
     match text.split_once("://") {
         Some(("dir", path)) if !path.is_empty() => Some(PathBuf::from(path)),
         // A scheme has letters only; `./a://b` is a path.
@@ -157,25 +161,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn contexts() {
-        for (text, path) in [
-            ("", "/workspace/"),
-            (".", "."),
-            ("dir:///src", "/src"),
-            ("/workspace/app", "/workspace/app"),
-            ("./a://b", "./a://b"),
-        ] {
-            assert_eq!(context(text), Ok(ContextSource::Directory(path.into())), "{text}");
-        }
-        for text in
-            ["tar://stdin", "gs://b/k", "s3://b/k", "git://h/r#main", "https://h/c.tar.gz", "dir://", "x://y"]
-        {
-            let error = context(text).unwrap_err();
-            assert!(error.message.contains(text) && error.help.is_some(), "{text}");
-        }
-    }
-
-    #[test]
     fn named_contexts() {
         let digest = Digest::of(b"x");
         let layout = |path: &str, tag: Option<&str>, digest| NamedContext::OciLayout {
@@ -189,6 +174,20 @@ mod tests {
             ("base=oci-layout://a:b/l".to_owned(), layout("a:b/l", None, None)),
             (format!("base=oci-layout://l@{digest}"), layout("l", None, Some(digest))),
             (format!("base=oci-layout://l:v1@{digest}"), layout("l", Some("v1"), Some(digest))),
+            (
+                "base=docker-archive:/a.tar".to_owned(),
+                NamedContext::DockerArchive { path: "/a.tar".into(), name: None },
+            ),
+            (
+                "base=docker-archive:a.tar:h:5000/r:t".to_owned(),
+                NamedContext::DockerArchive { path: "a.tar".into(), name: Some("h:5000/r:t".to_owned()) },
+            ),
+            (
+                "base=oci-archive:///a.tar:v1".to_owned(),
+                NamedContext::OciArchive { path: "/a.tar".into(), tag: Some("v1".to_owned()) },
+            ),
+            ("base=https://h/x.tgz".to_owned(), NamedContext::Remote("https://h/x.tgz".to_owned())),
+            ("base=git@h:r".to_owned(), NamedContext::Remote("git@h:r".to_owned())),
             ("base=./dir".to_owned(), NamedContext::Directory("./dir".into())),
             ("base=docker-image://h/r:t".to_owned(), NamedContext::Image("h/r:t".parse().unwrap())),
         ] {
@@ -199,8 +198,10 @@ mod tests {
             "=x",
             "base=oci-layout://",
             "base=oci-layout://l@sha256:1",
-            "base=https://x",
-            "b=git://x",
+            "base=docker-archive:",
+            "base=oci-archive:",
+            "base=x://y",
+            "base=https://h/r.git?depth=1",
         ] {
             assert!(named(text).is_err(), "{text}");
         }

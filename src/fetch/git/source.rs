@@ -69,6 +69,16 @@ impl GitSource {
         }
     }
 
+    /// One branch, tag or commit of a repository.
+    ///
+    /// # Errors
+    /// The name can be none of these.
+    pub fn named(remote: &str, reference: &str) -> Result<Self, ParseRemoteError> {
+        check_remote(remote)?;
+        check_reference(reference)?;
+        Ok(GitSource { reference: Some(reference.to_owned()), ..GitSource::new(remote) })
+    }
+
     /// The repository for people: without credentials.
     pub fn shown(&self) -> String {
         without_credentials(&self.remote)
@@ -196,9 +206,7 @@ pub(in crate::fetch) fn parse(text: &str) -> Result<Option<GitSource>, ParseRemo
     if !is_repository {
         return Ok(None);
     }
-    if remote.contains(|c: char| c.is_control() || c.is_whitespace()) || remote.starts_with('-') {
-        return Err(ParseRemoteError::new("the repository's URL makes no sense"));
-    }
+    check_remote(remote)?;
     let mut source = GitSource::new(remote);
     source.read_fragment(&if remote.contains("://") {
         percent_decoded(fragment)
@@ -209,12 +217,22 @@ pub(in crate::fetch) fn parse(text: &str) -> Result<Option<GitSource>, ParseRemo
     if source.reference.is_none() {
         source.reference.clone_from(&source.checksum);
     }
-    if let Some(reference) = &source.reference
-        && !is_reference(reference)
-    {
-        return Err(ParseRemoteError::new(format!("'{reference}' is no branch, tag or commit")));
-    }
+    source.reference.as_deref().map_or(Ok(()), check_reference)?;
     Ok(Some(source))
+}
+
+fn check_remote(remote: &str) -> Result<(), ParseRemoteError> {
+    if remote.contains(|c: char| c.is_control() || c.is_whitespace()) || remote.starts_with('-') {
+        return Err(ParseRemoteError::new("the repository's URL makes no sense"));
+    }
+    Ok(())
+}
+
+fn check_reference(reference: &str) -> Result<(), ParseRemoteError> {
+    if is_reference(reference) {
+        return Ok(());
+    }
+    Err(ParseRemoteError::new(format!("'{reference}' is no branch, tag or commit")))
 }
 
 /// `user@host:path` (BuildKit, `sshutil.ParseSCPStyleURL`).
@@ -228,7 +246,7 @@ fn is_scp_style(text: &str) -> bool {
 }
 
 /// What can be the name of a reference (`git check-ref-format`) or a commit, and no option.
-pub(super) fn is_reference(text: &str) -> bool {
+fn is_reference(text: &str) -> bool {
     let wrong = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
     !text.is_empty() && !text.starts_with('-') && !text.contains(wrong) && !text.contains("..")
 }
