@@ -40,8 +40,8 @@ pub struct LevelError {
 pub(super) enum BlockCompressor {
     /// A gzip member for each block. The second compressor only stores.
     Members(Compressor, Compressor),
-    /// Blocks of one deflate stream.
-    Stream(Box<Compress>),
+    /// Blocks of one deflate stream, at this level.
+    Stream(flate2::Compression),
     /// A zstd frame for each block.
     Frames(Box<zstd::bulk::Compressor<'static>>),
 }
@@ -62,7 +62,7 @@ impl BlockCompressor {
                 if gzip > 9 {
                     return Err(LevelError { level: gzip, format: "single-member gzip", range: "0 to 9" });
                 }
-                Ok(BlockCompressor::Stream(Box::new(Compress::new(flate2::Compression::new(gzip), false))))
+                Ok(BlockCompressor::Stream(flate2::Compression::new(gzip)))
             }
             (Compression::Zstd, _) => {
                 let level = config.level.unwrap_or(ZSTD_LEVEL);
@@ -100,11 +100,14 @@ impl BlockCompressor {
                 frames.compress_to_buffer(block, &mut bytes)?;
                 Ok(Compressed { bytes, crc: None })
             }
-            BlockCompressor::Stream(deflate) => {
+            BlockCompressor::Stream(level) => {
                 let mut crc = Crc::new();
                 crc.update(block);
                 bytes.clear();
-                compress_part(deflate, block, previous, last, &mut bytes)?;
+                // A new one each time: what zlib-rs makes of a block depends on what a compressor that
+                // is reset had before.
+                let mut deflate = Compress::new(*level, false);
+                compress_part(&mut deflate, block, previous, last, &mut bytes)?;
                 Ok(Compressed { bytes, crc: Some(crc) })
             }
         }
@@ -126,7 +129,6 @@ fn compress_part(
     last: bool,
     out: &mut Vec<u8>,
 ) -> io::Result<()> {
-    deflate.reset();
     if let Some(previous) = previous {
         let dictionary = &previous[previous.len().saturating_sub(WINDOW)..];
         deflate.set_dictionary(dictionary).map_err(io::Error::other)?;
