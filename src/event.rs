@@ -94,6 +94,21 @@ pub enum Event {
         /// Line of the instruction in the Dockerfile, from 1.
         line: usize,
     },
+    /// A step is not carried out: its result is known.
+    StepCached {
+        /// Which.
+        id: StepId,
+        /// The stage's name, or `stage-N`.
+        stage_name: String,
+        /// Number of the step shown to people, from 1.
+        number: usize,
+        /// Steps of the stage.
+        total: usize,
+        /// The instruction in one line.
+        text: String,
+        /// Which cache knew it.
+        from: String,
+    },
     /// A line a command wrote, without its newline. Untrusted bytes.
     StepOutput {
         /// Which step.

@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::describe::{Look, What};
 use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
+use crate::cli::upkeep::{CacheCommand, WarmFlags};
 
 /// What to do.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(crate) enum Front {
     Ci(Vec<String>),
     /// Say what works here.
     Doctor(Box<Rootfs>),
+    /// Keep base images in a directory.
+    Warm(Box<WarmFlags>),
+    /// Look after a cache.
+    Cache(CacheCommand),
     /// Put a container's files back.
     Restore,
     /// Say which version this is.
@@ -81,6 +86,11 @@ enum Command {
     },
     /// Say what works in this container
     Doctor(Box<Rootfs>),
+    /// Keep base images in a directory; the flags of kaniko's warmer
+    Warm(Box<WarmFlags>),
+    /// Look after a layer cache
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Put the container's own files back after a build in place was killed
     Restore,
     /// Print the version
@@ -107,6 +117,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
             word = "build".into();
         }
     }
+    if program == "warmer" {
+        args.insert(1.min(args.len()), "warm".into());
+        word = "warm".into();
+    }
     if let Some((name, way_out)) = NOT_THERE.iter().find(|(name, _)| *name == word) {
         return Parsed::Wrong(format!("error: the command {name} is not supported yet\nhelp: {way_out}\n"));
     }
@@ -122,6 +136,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         }
         Ok(Cli { command: Command::Ci { words } }) => Parsed::Front(Front::Ci(words)),
         Ok(Cli { command: Command::Doctor(rootfs) }) => Parsed::Front(Front::Doctor(rootfs)),
+        Ok(Cli { command: Command::Warm(flags) }) => Parsed::Front(Front::Warm(flags)),
+        Ok(Cli { command: Command::Cache(command) }) => Parsed::Front(Front::Cache(command)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
         Err(e) if e.use_stderr() => Parsed::Wrong(wrong(&e)),
@@ -149,6 +165,8 @@ fn command() -> clap::Command {
         .mut_subcommand("outline", as_pflag)
         .mut_subcommand("targets", as_pflag)
         .mut_subcommand("doctor", as_pflag)
+        .mut_subcommand("warm", as_pflag)
+        .mut_subcommand("cache", |c| c.mut_subcommand("ls", as_pflag).mut_subcommand("prune", as_pflag))
 }
 
 fn wrong(error: &clap::Error) -> String {
@@ -187,6 +205,19 @@ mod tests {
         assert!(matches!(parsed(&["executor", "version"]), Parsed::Front(Front::Version)));
         assert!(matches!(parsed(&["executor", "login", "h"]), Parsed::Wrong(_)));
         assert!(matches!(parsed(&["executor", "--help"]), Parsed::Help(_)));
+    }
+
+    #[test]
+    fn called_as_warmer_it_warms() {
+        let words =
+            ["/kaniko/warmer", "-i", "a", "--image=b", "-c", "/c", "-f", "--customPlatform=linux/arm64"];
+        let Parsed::Front(Front::Warm(flags)) = parsed(&words) else { panic!("no front") };
+        assert_eq!((flags.image.len(), flags.cache_dir.as_str(), flags.force), (2, "/c", true));
+        assert!(matches!(parsed(&["yadokari", "warm", "-d", "Dockerfile"]), Parsed::Front(Front::Warm(_))));
+        assert!(matches!(
+            parsed(&["yadokari", "cache", "ls", "--cache-dir=/c"]),
+            Parsed::Front(Front::Cache(_))
+        ));
     }
 
     #[test]

@@ -145,6 +145,7 @@ fn never_in_place_where_the_machine_is_shared() {
 
 fn outcome(pushed: &[String]) -> BuildOutcome {
     BuildOutcome {
+        cache: None,
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,

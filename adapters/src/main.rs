@@ -60,6 +60,11 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             identify(rootfs.isolation);
             Ok(print(&doctor::report(&rootfs, env)))
         }
+        Front::Warm(flags) => cli::upkeep::warm(&flags, env),
+        Front::Cache(command) => {
+            let (text, code) = cli::upkeep::cache(&command, env)?;
+            Ok(print(&text).max(code))
+        }
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

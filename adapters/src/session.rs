@@ -141,6 +141,7 @@ fn report(
 ) -> Result<(), EmitError> {
     files::write_results(&job.files, &job.config, outcome)?;
     reporter.emit(job, outcome, events)?;
+    cache_totals(outcome, events);
     for destination in &outcome.pushed {
         events.info(format!("pushed {}@{}", destination.whole(), outcome.digest));
     }
@@ -155,6 +156,19 @@ fn report(
         seconds(outcome.duration)
     ));
     Ok(())
+}
+
+/// What the cache did, where there was one.
+fn cache_totals(outcome: &BuildOutcome, events: &Events) {
+    if let Some(cache) = &outcome.cache {
+        events.info(format!(
+            "cache: {} of {} steps known, which saved {} of layers and {} of work",
+            cache.hits,
+            cache.hits + cache.misses,
+            bytes(cache.bytes_saved),
+            seconds(cache.time_saved)
+        ));
+    }
 }
 
 /// What a user whose result file failed must know: the image is there.

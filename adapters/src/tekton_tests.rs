@@ -17,6 +17,7 @@ fn config_of(args: &[&str]) -> Result<Job, Usage> {
 
 fn outcome(pushed: &[&str]) -> BuildOutcome {
     BuildOutcome {
+        cache: None,
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,

@@ -46,6 +46,33 @@ pub(crate) fn binary_size(text: &str) -> Option<u64> {
     text[..end].parse::<u64>().ok()?.checked_mul(1024_u64.pow(power))
 }
 
+/// A duration as Go's `time.ParseDuration` takes it, such as `336h` or `1h30m`; no signs.
+pub(crate) fn go_duration(text: &str) -> Option<std::time::Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    if text == "0" {
+        return Some(std::time::Duration::ZERO);
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        rest = &rest[end..];
+        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        seconds += number
+            * match &rest[..end] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return None,
+            };
+        rest = &rest[end..];
+    }
+    std::time::Duration::try_from_secs_f64(seconds).ok().filter(|_| !text.is_empty())
+}
+
 /// What separates the items of a list besides newlines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Separator {

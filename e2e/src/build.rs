@@ -61,6 +61,7 @@ pub struct Build {
     destinations: Vec<String>,
     names: Vec<String>,
     isolation: bool,
+    layout: bool,
 }
 
 impl Build {
@@ -80,6 +81,7 @@ impl Build {
             destinations: Vec::new(),
             names: vec!["example.com/image:latest".to_owned()],
             isolation: true,
+            layout: true,
         };
         let build = build.file("Dockerfile", dockerfile);
         build.base("busybox", &Base::Busybox.layout()).base("debian", &Base::Debian.layout())
@@ -162,6 +164,12 @@ impl Build {
     /// Leaves the choice of a placement to the program.
     pub fn any_isolation(mut self) -> Build {
         self.isolation = false;
+        self
+    }
+
+    /// Writes no OCI layout, which would need the bytes of every layer.
+    pub fn without_layout(mut self) -> Build {
+        self.layout = false;
         self
     }
 
@@ -260,9 +268,11 @@ impl Build {
             "build".to_owned(),
             format!("--context={context}"),
             format!("--dockerfile={context}/Dockerfile"),
-            format!("--oci-layout-path={out}/layout"),
             format!("--digest-file={out}/digest"),
         ];
+        if self.layout {
+            arguments.push(format!("--oci-layout-path={out}/layout"));
+        }
         if self.isolation {
             arguments.push(place.isolation().to_owned());
         }

@@ -215,6 +215,16 @@ pub struct Entry {
     pub xattrs: BTreeMap<String, Vec<u8>>,
 }
 
+impl Entry {
+    /// A regular file's content.
+    pub fn content(&self) -> &[u8] {
+        match &self.kind {
+            Kind::File(content) => content,
+            other => panic!("{} is no file but {other:?}", self.path),
+        }
+    }
+}
+
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let letter = match self.kind {

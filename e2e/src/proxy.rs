@@ -3,6 +3,7 @@
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::http::{Head, answer};
 use crate::registry::Registry;
@@ -21,6 +22,10 @@ pub enum Fault {
     DenyMount,
     /// The bytes of the answer's body at the end are changed.
     Corrupt,
+    /// The proxy answers itself, with 200 and something that makes no sense.
+    Garbage,
+    /// The answer comes at this many bytes a second.
+    Slow(usize),
 }
 
 /// A fault and the requests that meet it.
@@ -47,6 +52,10 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     /// Method, target, and the fault they met.
     requests: Mutex<Vec<String>>,
+    /// Waited before each request is passed on.
+    delay: Mutex<Duration>,
+    /// When each request was taken, and when its answer had been sent.
+    spans: Mutex<Vec<(Instant, Instant)>>,
 }
 
 impl FaultyProxy {
@@ -58,6 +67,8 @@ impl FaultyProxy {
             upstream: registry.port(),
             rules: Mutex::new(rules),
             requests: Mutex::new(Vec::new()),
+            delay: Mutex::new(Duration::ZERO),
+            spans: Mutex::new(Vec::new()),
         });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -70,6 +81,11 @@ impl FaultyProxy {
         FaultyProxy { port, state }
     }
 
+    /// `host:port`
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// `host:port/name`
     pub fn reference(&self, name: &str) -> String {
         format!("127.0.0.1:{}/{name}", self.port)
@@ -78,6 +94,34 @@ impl FaultyProxy {
     /// Requests so far: method, path with query, range asked for, and the fault they met.
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().expect("no thread panicked").clone()
+    }
+
+    /// Forgets the requests so far, and lets each of the next ones wait this long.
+    pub fn start_anew(&self, delay: Duration) {
+        *self.state.delay.lock().expect("no thread panicked") = delay;
+        self.state.requests.lock().expect("no thread panicked").clear();
+        self.state.spans.lock().expect("no thread panicked").clear();
+    }
+
+    /// Replaces the rules.
+    pub fn set_rules(&self, rules: Vec<Rule>) {
+        *self.state.rules.lock().expect("no thread panicked") = rules;
+    }
+
+    /// Most requests of which each was sent after the answer to the one before it: what a delay of
+    /// every request is multiplied by.
+    pub fn depth(&self) -> usize {
+        let mut spans = self.state.spans.lock().expect("no thread panicked").clone();
+        spans.sort_by_key(|(_, end)| *end);
+        let mut depth = 0;
+        let mut last: Option<Instant> = None;
+        for (start, end) in spans {
+            if last.is_none_or(|last| start >= last) {
+                depth += 1;
+                last = Some(end);
+            }
+        }
+        depth
     }
 
     /// Asserts that every fault happened as often as its rule says.
@@ -91,8 +135,7 @@ impl FaultyProxy {
 impl State {
     fn serve(&self, client: TcpStream) -> io::Result<()> {
         let mut reader = BufReader::new(client.try_clone()?);
-        let mut client = client;
-        let Some(mut head) = Head::read(&mut reader)? else { return Ok(()) };
+        let Some(head) = Head::read(&mut reader)? else { return Ok(()) };
         let fault = self.fault_of(&head);
         let mut note = format!("{} {}", head.method, head.target);
         if let Some(range) = head.header("range") {
@@ -102,6 +145,22 @@ impl State {
             note += &format!(" {fault:?}");
         }
         self.requests.lock().expect("no thread panicked").push(note);
+        let start = Instant::now();
+        let delay = *self.delay.lock().expect("no thread panicked");
+        std::thread::sleep(delay);
+        let outcome = self.pass_on(client, reader, head, fault);
+        self.spans.lock().expect("no thread panicked").push((start, Instant::now()));
+        outcome
+    }
+
+    fn pass_on(
+        &self,
+        mut client: TcpStream,
+        mut reader: BufReader<TcpStream>,
+        mut head: Head,
+        fault: Option<Fault>,
+    ) -> io::Result<()> {
+        let mut rate = usize::MAX;
         let (mut up_limit, mut down_limit, mut corrupt) = (usize::MAX, usize::MAX, false);
         match fault {
             None => {}
@@ -116,17 +175,19 @@ impl State {
                 head.target = path;
             }
             Some(Fault::Corrupt) => corrupt = true,
+            Some(Fault::Garbage) => return answer(&mut client, 200, "", "<html>Please log in</html>"),
+            Some(Fault::Slow(bytes)) => rate = bytes,
         }
         let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
         send_head(&mut upstream, &head)?;
         let (mut to, both) = (upstream.try_clone()?, client.try_clone()?);
         std::thread::spawn(move || {
-            if copy(&mut reader, &mut to, up_limit, false).unwrap_or(false) {
+            if copy(&mut reader, &mut to, up_limit, false, usize::MAX).unwrap_or(false) {
                 let _ = both.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
             }
         });
-        copy(&mut upstream, &mut client, down_limit, corrupt)?;
+        copy(&mut upstream, &mut client, down_limit, corrupt, rate)?;
         client.shutdown(Shutdown::Both)?;
         upstream.shutdown(Shutdown::Both)
     }
@@ -155,8 +216,14 @@ fn send_head(upstream: &mut TcpStream, head: &Head) -> io::Result<()> {
 
 /// Copies until the end or `limit`; says whether the limit was reached. With `corrupt` the last
 /// byte of each piece after the first 16 KiB is inverted.
-fn copy(from: &mut impl Read, to: &mut impl Write, limit: usize, corrupt: bool) -> io::Result<bool> {
-    let mut buffer = [0_u8; 16 * 1024];
+fn copy(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    limit: usize,
+    corrupt: bool,
+    rate: usize,
+) -> io::Result<bool> {
+    let mut buffer = vec![0_u8; rate.clamp(1, 16 * 1024)];
     let mut total = 0;
     loop {
         let count = from.read(&mut buffer)?;
@@ -170,6 +237,9 @@ fn copy(from: &mut impl Read, to: &mut impl Write, limit: usize, corrupt: bool) 
         to.write_all(&buffer[..allowed])?;
         to.flush()?;
         total += allowed;
+        if rate < usize::MAX {
+            std::thread::sleep(Duration::from_secs_f64(allowed as f64 / rate as f64));
+        }
         if total >= limit {
             return Ok(true);
         }

@@ -43,17 +43,15 @@ pub(super) fn assemble(
     plan: &Plan,
     images: &Images<'_>,
     layers: &[Layer],
+    times: &BTreeMap<usize, i64>,
     format: ImageFormat,
 ) -> Result<Image, Error> {
     let mut image_config = plan.stages[plan.target].config.clone();
     let base_history = images.base_of(plan, plan.target).map_or(0, |b| b.config.history.len());
-    let time = created(config)?.to_string();
     if config.single_snapshot {
         one_layer_history(&mut image_config, base_history);
     }
-    for entry in image_config.history.iter_mut().skip(base_history) {
-        entry.created.get_or_insert_with(|| time.clone());
-    }
+    let time = stamp(config, &mut image_config, base_history, times)?;
     image_config.created = Some(time);
     image_config.rootfs.diff_ids = layers.iter().map(|l| l.diff_id).collect();
     for (key, value) in &config.labels {
@@ -73,6 +71,30 @@ pub(super) fn assemble(
     let manifest = serde_json::to_vec(&manifest).map_err(|e| Error::other(e.to_string()))?;
     let manifest_descriptor = Descriptor::of(media_type, &manifest);
     Ok(Image { config: bytes, config_descriptor, manifest, manifest_descriptor, image_config })
+}
+
+/// Gives the new history entries their times, and says what the config's is: the same for all of
+/// them, or, where steps are known by when they were carried out, that, so that a build whose every
+/// step is known makes the same image again. What has no files goes with the step before it.
+fn stamp(
+    config: &BuildConfig,
+    image_config: &mut ImageConfig,
+    base_history: usize,
+    times: &BTreeMap<usize, i64>,
+) -> Result<String, Error> {
+    let all = created(config)?;
+    let fixed = config.source_date_epoch.is_some() || config.reproducible;
+    let known: BTreeMap<usize, Timestamp> = times
+        .iter()
+        .filter_map(|(at, seconds)| Some((*at, Timestamp::from_second(*seconds).ok()?)))
+        .filter(|_| !fixed)
+        .collect();
+    for (at, entry) in image_config.history.iter_mut().enumerate().skip(base_history) {
+        let before = known.range(..=at).next_back().or_else(|| known.first_key_value());
+        let time = before.map_or(all, |(_, time)| *time);
+        entry.created.get_or_insert_with(|| time.to_string());
+    }
+    Ok(known.values().max().unwrap_or(&all).to_string())
 }
 
 /// With one layer for all steps, only the last of them has it.

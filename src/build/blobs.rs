@@ -5,9 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::image::{Descriptor, DiffId, Digest};
+use crate::cache::BaseCache;
+use crate::image::{Descriptor, DiffId, Digest, OciLayout};
 use crate::registry::{Network, Registry};
 
 use super::Error;
@@ -75,11 +78,46 @@ pub(super) struct BaseBlob {
     pub(super) source: ImageSource,
     pub(super) descriptor: Descriptor,
     download: OnceLock<Arc<Download>>,
+    /// Of a layer from the cache: set when it turns out to be lost or wrong.
+    suspect: Option<Arc<AtomicBool>>,
+    /// Where it is on disk too.
+    local: Option<Arc<OciLayout>>,
+    /// Where it is kept once it was fetched.
+    keep: Option<Arc<BaseCache>>,
 }
 
 impl BaseBlob {
     pub(super) fn new(source: ImageSource, descriptor: Descriptor) -> Self {
-        BaseBlob { source, descriptor, download: OnceLock::new() }
+        BaseBlob { source, descriptor, download: OnceLock::new(), suspect: None, local: None, keep: None }
+    }
+
+    /// The blob of a layer from the cache. If it cannot be had, `suspect` is set: the build can then
+    /// do without it.
+    pub(super) fn cached(source: ImageSource, descriptor: Descriptor, suspect: Arc<AtomicBool>) -> Self {
+        BaseBlob { suspect: Some(suspect), ..Self::new(source, descriptor) }
+    }
+
+    /// The blob of a base that is in a layout too, or is kept in a directory once it was fetched.
+    pub(super) fn kept(
+        source: ImageSource,
+        descriptor: Descriptor,
+        local: Option<Arc<OciLayout>>,
+        keep: Option<Arc<BaseCache>>,
+    ) -> Self {
+        BaseBlob { local, keep, ..Self::new(source, descriptor) }
+    }
+
+    /// Where it is on disk without being fetched.
+    pub(super) fn on_disk(&self) -> Option<&Arc<OciLayout>> {
+        match &self.source {
+            ImageSource::Layout(layout) => Some(layout),
+            ImageSource::Registry(_) => self.local.as_ref(),
+        }
+    }
+
+    /// The flag of a layer from the cache.
+    pub(super) fn suspect(&self) -> Option<&Arc<AtomicBool>> {
+        self.suspect.as_ref()
     }
 
     /// Begins to fetch the blob to disk, once.
@@ -89,6 +127,9 @@ impl BaseBlob {
 
     fn download(&self, fetcher: &Fetcher) -> Result<Option<Arc<Download>>, Error> {
         let ImageSource::Registry(reference) = &self.source else { return Ok(None) };
+        if self.local.is_some() {
+            return Ok(None);
+        }
         if let Some(running) = self.download.get() {
             return Ok(Some(running.clone()));
         }
@@ -97,45 +138,120 @@ impl BaseBlob {
         if Arc::ptr_eq(download, &fresh) {
             let (registry, reference) = (fetcher.registry.clone(), reference.clone());
             let (descriptor, writer) = (self.descriptor.clone(), fresh);
+            let (suspect, keep) = (self.suspect.clone(), self.keep.clone());
             fetcher.network.spawn(async move {
                 let mut failure = None;
+                let mut pace = suspect.is_some().then(Pace::new);
                 let sink = |piece: bytes::Bytes| {
-                    failure = writer.append(&piece).err();
+                    failure = writer.append(&piece).map_err(|e| writer.cannot(&e)).err();
+                    if pace.as_mut().is_some_and(|pace| pace.is_too_slow(piece.len())) {
+                        failure = Some("the cache is slower than the work it saves".to_owned());
+                    }
                     std::future::ready(failure.is_none())
                 };
                 let end = registry.blob(&reference, &descriptor, sink).await.map_err(|e| e.to_string());
-                let written = failure.map(|e| format!("cannot write {}: {e}", writer.path.display()));
-                writer.end(written.or(end.err()));
+                let error = failure.or(end.err());
+                if let Some(suspect) = suspect.filter(|_| error.is_some()) {
+                    suspect.store(true, Ordering::SeqCst);
+                }
+                if let Some(keep) = keep.filter(|_| error.is_none()) {
+                    let (descriptor, path) = (descriptor.clone(), writer.path.clone());
+                    // A directory that takes nothing keeps nothing: the build has the blob.
+                    let kept = tokio::task::spawn_blocking(move || keep.put_file(&descriptor, &path));
+                    let _ = kept.await;
+                }
+                writer.end(error);
             });
         }
         Ok(Some(download.clone()))
     }
 
     fn reader(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
-        match (self.download(fetcher)?, &self.source) {
+        match (self.download(fetcher)?, self.on_disk()) {
             (Some(download), _) => Ok(Box::new(DownloadReader { download, position: 0 })),
-            (None, ImageSource::Layout(layout)) => layout.blob(&self.descriptor).map_err(Error::from_display),
-            (None, ImageSource::Registry(_)) => unreachable!("a registry's blob is downloaded"),
+            (None, Some(layout)) => {
+                let reader = layout.blob(&self.descriptor).map_err(|e| self.distrusted(e))?;
+                Ok(match &self.suspect {
+                    Some(suspect) => Box::new(Watched { reader, suspect: suspect.clone() }),
+                    None => reader,
+                })
+            }
+            (None, None) => unreachable!("a registry's blob is downloaded"),
         }
     }
 
-    fn file(&self, fetcher: &Fetcher) -> Result<PathBuf, Error> {
-        match (self.download(fetcher)?, &self.source) {
+    /// The blob as a file, fetched whole if need be.
+    pub(super) fn file(&self, fetcher: &Fetcher) -> Result<PathBuf, Error> {
+        match (self.download(fetcher)?, self.on_disk()) {
             (Some(download), _) => download.wait(),
-            (None, ImageSource::Layout(layout)) => Ok(layout.blob_path(&self.descriptor.digest)),
-            (None, ImageSource::Registry(_)) => unreachable!("a registry's blob is downloaded"),
+            (None, Some(layout)) => {
+                if self.suspect.is_some() || self.local.is_some() {
+                    // Nobody looks at the bytes again before they are a part of the result.
+                    io::copy(&mut self.reader(fetcher)?, &mut io::sink()).map_err(|e| self.distrusted(e))?;
+                }
+                Ok(layout.blob_path(&self.descriptor.digest))
+            }
+            (None, None) => unreachable!("a registry's blob is downloaded"),
         }
+    }
+
+    /// Whether it is read from a file, which others may need too.
+    fn is_followed(&self) -> bool {
+        self.download.get().is_some() || self.suspect.is_some() || self.local.is_some() || self.keep.is_some()
+    }
+
+    /// The error of a blob that cannot be had.
+    fn distrusted(&self, error: impl std::fmt::Display) -> Error {
+        if let Some(suspect) = &self.suspect {
+            suspect.store(true, Ordering::SeqCst);
+        }
+        Error::from_display(error)
     }
 
     /// Reads the blob as it arrives, without a copy on disk.
     pub(super) fn stream(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
         match &self.source {
-            ImageSource::Registry(_) if self.download.get().is_some() => self.reader(fetcher),
+            ImageSource::Registry(_) if self.is_followed() => self.reader(fetcher),
             ImageSource::Registry(reference) => {
                 Ok(Box::new(fetcher.registry.reader(reference, &self.descriptor)))
             }
             ImageSource::Layout(_) => self.reader(fetcher),
         }
+    }
+}
+
+/// A blob of the cache while it is read.
+struct Watched {
+    reader: Box<dyn Read + Send>,
+    suspect: Arc<AtomicBool>,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(buffer).inspect_err(|_| self.suspect.store(true, Ordering::SeqCst))
+    }
+}
+
+/// How fast a blob of the cache arrives.
+struct Pace {
+    started: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Whatever is faster than this is waited for, in bytes a second.
+    const SLOWEST: u64 = 64 << 10;
+    /// Before this nobody judges.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    fn new() -> Self {
+        Pace { started: Instant::now(), bytes: 0 }
+    }
+
+    fn is_too_slow(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes as u64;
+        let time = self.started.elapsed();
+        time > Self::PATIENCE && self.bytes < Self::SLOWEST * time.as_secs()
     }
 }
 
@@ -163,6 +279,10 @@ impl Download {
             .and_then(|f| f.keep().map_err(|e| e.error))
             .map_err(|e| Error::other(format!("cannot create a file in {}: {e}", directory.display())))?;
         Ok(Arc::new(Download { path, file, state: Mutex::default(), grown: Condvar::new() }))
+    }
+
+    fn cannot(&self, error: &io::Error) -> String {
+        format!("cannot write {}: {error}", self.path.display())
     }
 
     fn append(&self, piece: &[u8]) -> io::Result<()> {

@@ -12,6 +12,7 @@ use crate::plan::{
 
 use crate::run::Cancel;
 
+use super::bases::KeptImages;
 use super::images::Images;
 use super::named::Named;
 use super::workspace::Workspace;
@@ -238,7 +239,8 @@ impl<'a> Fetched<'a> {
         let Session { network, registry, config, .. } = &self.session;
         let workspace = Workspace::create(&config.rootfs.work_dir)?;
         let named = Named::new(config, &workspace, self.session.fetcher(), network, &Cancel::new())?;
-        let resolved = Images::new(network, registry, &named).resolve(image, platform)?;
+        let bases = KeptImages::open(None, &Events::none());
+        let resolved = Images::new(network, registry, Some(&named), bases).resolve(image, platform)?;
         Ok(resolved.config.clone())
     }
 }

@@ -80,6 +80,7 @@ impl Look<'_> {
             ignore: rules.map(|r| &r.matcher),
             ignore_file: rules.map(|r| r.path.as_path()),
             keep_owner: false,
+            modes: crate::config::ContextModes::Disk,
             name: "the build context".to_owned(),
         };
         for source in &self.copy.sources {

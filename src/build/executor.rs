@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::{BuildConfig, StepOutcome};
 use crate::context::Context;
@@ -17,8 +17,10 @@ use crate::run::Cancel;
 
 use super::Error;
 use super::blobs::{Fetcher, Layer};
+use super::cached::{At, Cached};
 use super::idle;
 use super::images::Images;
+use super::memory::Memory;
 use super::mounts::{Agents, Caches, Secrets, Shown};
 use super::remotes::Remotes;
 use super::stage::StageState;
@@ -48,7 +50,7 @@ pub(super) struct Executor<'a> {
     /// The files of images that `COPY --from` names, read once each.
     pub(super) image_files: Mutex<BTreeMap<String, Arc<Listing>>>,
     /// The directories that `COPY --from` names, opened before anything was set aside.
-    pub(super) directories: BTreeMap<PathBuf, Context>,
+    pub(super) directories: &'a BTreeMap<PathBuf, Context>,
     /// Trees made ahead of their stages, by position in the plan.
     pub(super) ahead: Mutex<Trees>,
     /// How many commands have run.
@@ -63,6 +65,8 @@ pub(super) struct Executor<'a> {
     /// Directory of what is kept from build to build.
     pub(super) caches: PathBuf,
     pub(super) shown: Shown,
+    /// What is known of the steps.
+    pub(super) cached: Option<&'a Cached<'a>>,
 }
 
 /// Trees made ahead, or why they could not be.
@@ -73,6 +77,19 @@ pub(super) struct Ahead {
     pub(super) tree: Box<dyn Rootfs>,
     /// The [`idle::mark`] it should have, computed from its layers.
     pub(super) mark: u128,
+    /// How many layers it holds.
+    pub(super) layers: usize,
+}
+
+/// What carrying out all stages came to.
+#[derive(Default)]
+pub(super) struct Ran {
+    /// The target's layers.
+    pub(super) layers: Vec<Layer>,
+    /// When its steps were carried out, where that is known.
+    pub(super) times: BTreeMap<usize, i64>,
+    /// What all steps took.
+    pub(super) steps: Vec<StepOutcome>,
 }
 
 /// Where a stage leaves what it made.
@@ -86,13 +103,14 @@ pub(super) struct Slot {
 pub(super) struct Done {
     /// Its layers from the bottom, where anybody needs them.
     pub(super) layers: Vec<Layer>,
-    /// Its files; taken by the one stage that goes on with them.
+    /// Its files, where they were needed so far; taken by the one stage that goes on with them.
     pub(super) files: RwLock<Option<Files>>,
     /// What its steps took.
     pub(super) steps: Vec<StepOutcome>,
     /// The [`idle::mark`] of its files, where commands of other stages could reach them, and how
     /// many commands had run by then.
     pub(super) mark: Option<(u128, usize)>,
+    pub(super) memory: Memory,
 }
 
 /// A stage's files.
@@ -115,31 +133,35 @@ impl Files {
 
 impl Executor<'_> {
     /// Carries out all stages; the target's layers and what all steps took.
-    pub(super) fn run(&self) -> Result<(Vec<Layer>, Vec<StepOutcome>), Error> {
+    pub(super) fn run(&self) -> Result<Ran, Error> {
         let parallel = self.placement.is_none_or(Placement::parallel);
         let outcome = if parallel { self.side_by_side() } else { self.one_by_one() };
         outcome?;
-        let mut steps = Vec::new();
-        let mut layers = Vec::new();
+        let mut ran = Ran::default();
         for (at, slot) in self.stages.iter().enumerate() {
             if let Some(done) = &*slot.done.lock().unwrap_or_else(PoisonError::into_inner) {
-                steps.extend(done.steps.iter().cloned());
+                ran.steps.extend(done.steps.iter().cloned());
                 if at == self.plan.target {
-                    layers.clone_from(&done.layers);
+                    ran.layers.clone_from(&done.layers);
+                    ran.times.clone_from(&done.memory.times);
                 }
             }
         }
-        Ok((layers, steps))
+        Ok(ran)
     }
 
     /// Stages in their order. While one runs, the tree of the next that needs one is unpacked.
     fn one_by_one(&self) -> Result<(), Error> {
         for at in 0..self.plan.stages.len() {
+            if self.skip(at) {
+                continue;
+            }
             std::thread::scope(|scope| {
                 let next = (at + 1..self.plan.stages.len()).find(|next| self.unpacks_image(*next));
                 let ahead = next.filter(|next| !self.has_tree_ahead(*next));
                 // The stage's own tree first: both would be slower side by side.
                 let mut state = self.open(at)?;
+                let ahead = ahead.filter(|_| state.has_files());
                 let making = ahead.map(|next| scope.spawn(move || self.make_ahead(next)));
                 let outcome = self.steps(at, &mut state).and_then(|()| self.close(at, state));
                 if let Some(making) = making {
@@ -153,8 +175,7 @@ impl Executor<'_> {
 
     /// Whether a stage starts by unpacking an image.
     fn unpacks_image(&self, at: usize) -> bool {
-        let stage = &self.plan.stages[at];
-        stage.on_disk && matches!(stage.base, StageBase::Image(_))
+        self.needs_disk(at, 0) && matches!(self.plan.stages[at].base, StageBase::Image(_))
     }
 
     fn has_tree_ahead(&self, at: usize) -> bool {
@@ -166,10 +187,11 @@ impl Executor<'_> {
         let stage = &self.plan.stages[at];
         let StageBase::Image(image) = &stage.base else { return };
         let made = self.images.get(image, &stage.platform).and_then(|resolved| {
-            let tree = super::stage::unpacked(self, at, &resolved.layers)?;
-            let mark =
-                idle::mark(&super::stage::listed(self, &resolved.layers, false)?).map_err(unreadable)?;
-            Ok(Ahead { tree, mark })
+            let mut layers = resolved.layers.clone();
+            layers.extend(self.cached.map(|c| c.leading(at)).unwrap_or_default());
+            let tree = super::stage::unpacked(self, at, &layers)?;
+            let mark = idle::mark(&super::stage::listed(self, &layers, false)?).map_err(unreadable)?;
+            Ok(Ahead { tree, mark, layers: layers.len() })
         });
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(at, made);
     }
@@ -200,9 +222,36 @@ impl Executor<'_> {
 
     /// One stage, from its base to its last step.
     fn stage(&self, at: usize) -> Result<(), Error> {
+        if self.skip(at) {
+            return Ok(());
+        }
         let mut state = self.open(at)?;
         self.steps(at, &mut state)?;
         self.close(at, state)
+    }
+
+    /// Leaves out a stage that nobody needs.
+    fn skip(&self, at: usize) -> bool {
+        let Some(cached) = self.cached.filter(|c| !c.needs(at)) else { return false };
+        cached.skipped(at);
+        let stage = &self.plan.stages[at];
+        let steps = stage.steps.iter().filter(|s| s.action.has_layer()).map(|step| StepOutcome {
+            stage: stage.name.clone(),
+            instruction: step.text.clone(),
+            duration: Duration::ZERO,
+            cached: true,
+        });
+        let done = Done {
+            layers: Vec::new(),
+            files: RwLock::new(None),
+            steps: steps.collect(),
+            mark: None,
+            memory: Memory::new(self, at),
+        };
+        self.events
+            .info(format!("the stage '{}' is not needed: all that reads it is in the cache", stage.name));
+        self.leave(at, done);
+        true
     }
 
     fn open(&self, at: usize) -> Result<StageState, Error> {
@@ -220,10 +269,14 @@ impl Executor<'_> {
 
     fn close(&self, at: usize, state: StageState) -> Result<(), Error> {
         let done = state.finish(self, at)?;
+        self.leave(at, done);
+        Ok(())
+    }
+
+    fn leave(&self, at: usize, done: Done) {
         let slot = &self.stages[at];
         *slot.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(done));
         slot.changed.notify_all();
-        Ok(())
     }
 
     fn step(
@@ -241,6 +294,24 @@ impl Executor<'_> {
         }
         let id = StepId { stage: stage.number, step: number + 1 };
         let started = Instant::now();
+        let position = At { stage: at, step: number };
+        if let Some(hit) = state.known(self, position) {
+            self.events.send(Event::StepCached {
+                id,
+                stage_name: stage.name.clone(),
+                number: number + 2,
+                total,
+                text: step.text.clone(),
+                from: hit.from,
+            });
+            let (stage, instruction) = (stage.name.clone(), step.text.clone());
+            let duration = started.elapsed();
+            state.steps.push(StepOutcome { stage, instruction, duration, cached: true });
+            return Ok(());
+        }
+        if let Some(cached) = self.cached {
+            cached.missed(position);
+        }
         self.events.send(Event::StepStarted {
             id,
             stage_name: stage.name.clone(),
@@ -249,12 +320,12 @@ impl Executor<'_> {
             text: step.text.clone(),
             line: step.place.line(),
         });
-        match state.step(self, at, id, step) {
+        match state.step(self, position, id, step) {
             Ok(layer) => {
                 let duration = started.elapsed();
                 self.events.send(Event::StepFinished { id, duration, layer });
                 let (stage, instruction) = (stage.name.clone(), step.text.clone());
-                state.steps.push(StepOutcome { stage, instruction, duration });
+                state.steps.push(StepOutcome { stage, instruction, duration, cached: false });
                 Ok(())
             }
             Err(error) => {
@@ -336,6 +407,9 @@ impl Executor<'_> {
 
     /// Whether a stage's layers are wanted: it is the target or what that is built on.
     pub(super) fn wants_layers(&self, at: usize) -> bool {
+        if self.cached.is_some_and(|c| c.wants_all_layers()) {
+            return true;
+        }
         let mut above = self.plan.target;
         loop {
             if above == at {
@@ -363,12 +437,32 @@ impl Executor<'_> {
         true
     }
 
+    /// Whether a stage's files must be on disk for its steps from `from` on: a command runs in it, or
+    /// in a stage built on it.
+    pub(super) fn needs_disk(&self, at: usize, from: usize) -> bool {
+        let stage = &self.plan.stages[at];
+        let Some(cached) = self.cached else { return stage.on_disk };
+        // Where layers are not made, what is known of later steps is of no use.
+        let all_run = !self.wants_layers(at);
+        let command = |s: &Step| matches!(s.action, Action::Run(_));
+        cached.needs_disk(at, from) || (all_run && stage.steps[from..].iter().any(command))
+    }
+
     /// How many later stages need this one's files.
     pub(super) fn users(&self, at: usize) -> usize {
         let starts = |s: &&PlannedStage| matches!(s.base, StageBase::Stage(p) if p == at);
         let built_on = self.plan.stages.iter().filter(starts).count();
         let sources = self.plan.stages.iter().flat_map(|s| &s.steps).flat_map(|step| step.action.sources());
         built_on + sources.filter(|from| matches!(from, CopyFrom::Stage(f) if *f == at)).count()
+    }
+
+    /// Reads a finished stage's files from its layers, where nobody needed them so far.
+    pub(super) fn list_files(&self, done: &Done) -> Result<(), Error> {
+        let mut files = done.files.write().unwrap_or_else(PoisonError::into_inner);
+        if files.is_none() && self.cached.is_some() {
+            *files = Some(Files::Listed(super::stage::listed(self, &done.layers, true)?));
+        }
+        Ok(())
     }
 
     /// The files of an image that is only copied from.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use crate::config::NamedContext;
 use crate::dockerfile::{Dockerfile, suggest};
 use crate::image::{
-    Descriptor, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform, Reference,
+    Descriptor, Digest, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform,
+    Reference,
 };
 use crate::plan::{BaseImage, Bases, CopyFrom, FromImage, Plan, StageBase};
-use crate::registry::{Direction, Network, Registry};
+use crate::registry::{Direction, Network, RawManifest, Registry, RegistryError};
 
 use super::Error;
+use super::bases::KeptImages;
 use super::blobs::{BaseBlob, Blob, Layer};
 use super::named::Named;
 
@@ -29,6 +31,8 @@ pub(super) enum ImageSource {
 
 /// An image whose manifest and config are known.
 pub(super) struct ResolvedImage {
+    /// Digest of the manifest.
+    pub(super) digest: Digest,
     pub(super) manifest: Manifest,
     pub(super) media_type: MediaType,
     pub(super) config: ImageConfig,
@@ -40,15 +44,21 @@ pub(super) struct ResolvedImage {
 pub(super) struct Images<'a> {
     network: &'a Network,
     registry: &'a Registry,
-    named: &'a Named<'a>,
+    named: Option<&'a Named<'a>>,
+    bases: KeptImages,
     known: BTreeMap<String, Arc<ResolvedImage>>,
     /// Names of stages, one of which may have been meant.
     stages: Vec<String>,
 }
 
 impl<'a> Images<'a> {
-    pub(super) fn new(network: &'a Network, registry: &'a Registry, named: &'a Named<'a>) -> Self {
-        Images { network, registry, named, known: BTreeMap::new(), stages: Vec::new() }
+    pub(super) fn new(
+        network: &'a Network,
+        registry: &'a Registry,
+        named: Option<&'a Named<'a>>,
+        bases: KeptImages,
+    ) -> Self {
+        Images { network, registry, named, bases, known: BTreeMap::new(), stages: Vec::new() }
     }
 
     /// Looks images up that may be misspelt names of stages.
@@ -80,20 +90,21 @@ impl<'a> Images<'a> {
         if let Some(known) = self.known.get(&key) {
             return Ok(known.clone());
         }
-        let on_disk = self.named.on_disk(image);
+        let on_disk = self.named.and_then(|named| named.on_disk(image));
         let resolved = match on_disk.as_ref().unwrap_or(image) {
             FromImage::Registry(reference) | FromImage::Named(_, NamedContext::Image(reference)) => {
                 self.registry_image(reference, platform).map_err(|e| self.misspelt(image, e))?
             }
             FromImage::Named(_, NamedContext::OciLayout { path, tag, digest }) => {
-                self.named.ensure(path)?;
+                self.named.map_or(Ok(()), |named| named.ensure(path))?;
                 let layout = OciLayout::open(path).map_err(Error::from_display)?;
                 let found =
                     layout.find(tag.as_deref(), digest.as_ref(), platform).map_err(Error::from_display)?;
                 let config = layout.read(&found.manifest.config).map_err(Error::from_display)?;
                 let media_type = found.manifest.media_type.clone().unwrap_or(found.descriptor.media_type);
                 let source = ImageSource::Layout(Arc::new(layout));
-                resolved(source, found.manifest, media_type, &config, &image.to_string())?
+                let digest = found.descriptor.digest;
+                resolved(source, digest, found.manifest, media_type, &config, &image.to_string())?
             }
             FromImage::Named(name, _) => {
                 return Err(Error::other(format!("the build context '{name}' holds files, not an image")));
@@ -105,34 +116,67 @@ impl<'a> Images<'a> {
     }
 
     fn registry_image(&self, reference: &Reference, platform: &Platform) -> Result<ResolvedImage, Error> {
-        self.network.block_on(async {
-            let mut raw = self.registry.manifest(reference, Direction::Pull).await?;
-            let mut pinned = reference.clone();
-            // An index may hold an index; nobody nests deeper.
-            for _ in 0..3 {
-                let parsed = ManifestOrIndex::parse(&raw.bytes, Some(raw.media_type.as_str()))
-                    .map_err(|e| Error::other(format!("{pinned}: {e}")))?;
-                match parsed {
-                    ManifestOrIndex::Manifest(manifest) => {
-                        let config = self.small_blob(&pinned, &manifest.config).await?;
-                        let media_type = manifest.media_type.clone().unwrap_or(raw.media_type);
-                        let source = ImageSource::Registry(pinned);
-                        return resolved(source, *manifest, media_type, &config, &reference.to_string());
-                    }
-                    ManifestOrIndex::Index(index) => {
-                        let chosen =
-                            index.select(platform).map_err(|e| Error::other(format!("{reference}: {e}")))?;
-                        pinned = pinned.clone_with_digest(chosen.digest.to_string());
-                        raw = self.registry.manifest(&pinned, Direction::Pull).await?;
-                    }
+        let mut found = self.first_manifest(reference, platform)?;
+        let mut pinned = reference.clone();
+        // An index may hold an index; nobody nests deeper.
+        for _ in 0..3 {
+            let parsed = ManifestOrIndex::parse(&found.bytes, Some(found.media_type.as_str()))
+                .map_err(|e| Error::other(format!("{pinned}: {e}")))?;
+            match parsed {
+                ManifestOrIndex::Manifest(manifest) => {
+                    self.bases.remember(reference, platform, found.digest);
+                    let config = self.config(&pinned, &manifest.config)?;
+                    let media_type = manifest.media_type.clone().unwrap_or(found.media_type);
+                    let source = ImageSource::Registry(pinned);
+                    let name = reference.to_string();
+                    let image = resolved(source, found.digest, *manifest, media_type, &config, &name)?;
+                    return Ok(self.bases.with_local_layers(image));
+                }
+                ManifestOrIndex::Index(index) => {
+                    let chosen =
+                        index.select(platform).map_err(|e| Error::other(format!("{reference}: {e}")))?;
+                    pinned = pinned.clone_with_digest(chosen.digest.to_string());
+                    found = self.manifest(&pinned)?;
                 }
             }
-            Err(Error::other(format!("{reference}: indexes are nested too deeply")))
-        })
+        }
+        Err(Error::other(format!("{reference}: indexes are nested too deeply")))
     }
 
-    async fn small_blob(&self, from: &Reference, blob: &Descriptor) -> Result<Vec<u8>, Error> {
-        Ok(self.registry.blob_bytes(from, blob, MAX_CONFIG).await?)
+    /// What a reference names: asked of the registry, unless it is a digest that is kept; where the
+    /// registry does not answer, what it named last.
+    fn first_manifest(&self, reference: &Reference, platform: &Platform) -> Result<RawManifest, Error> {
+        match self.manifest_of_registry(reference) {
+            Ok(found) => Ok(found),
+            Err(error) if error.is_silence() => {
+                let known = self.bases.recall(reference, platform);
+                known.ok_or_else(|| Error::from(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn manifest(&self, reference: &Reference) -> Result<RawManifest, Error> {
+        Ok(self.manifest_of_registry(reference)?)
+    }
+
+    fn manifest_of_registry(&self, reference: &Reference) -> Result<RawManifest, RegistryError> {
+        if let Some(kept) = reference.digest().and_then(|d| self.bases.manifest(d)) {
+            return Ok(kept);
+        }
+        let found = self.network.block_on(self.registry.manifest(reference, Direction::Pull))?;
+        self.bases.put(&found.bytes);
+        Ok(found)
+    }
+
+    fn config(&self, from: &Reference, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+        if let Some(kept) = self.bases.document(descriptor) {
+            return Ok(kept);
+        }
+        let fetched = self.registry.blob_bytes(from, descriptor, MAX_CONFIG);
+        let bytes = self.network.block_on(fetched)?;
+        self.bases.put(&bytes);
+        Ok(bytes)
     }
 
     /// Resolves the images that are only copied from: later the network may be needed from inside
@@ -149,6 +193,11 @@ impl<'a> Images<'a> {
             }
         }
         Ok(())
+    }
+
+    /// All images that were resolved.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<ResolvedImage>> {
+        self.known.values()
     }
 
     /// An image that was resolved while planning.
@@ -182,6 +231,7 @@ fn key(image: &FromImage, platform: &Platform) -> String {
 
 fn resolved(
     source: ImageSource,
+    digest: Digest,
     manifest: Manifest,
     media_type: MediaType,
     config: &[u8],
@@ -212,7 +262,7 @@ fn resolved(
             blob: Blob::Base(Arc::new(BaseBlob::new(source.clone(), descriptor.clone()))),
         })
         .collect();
-    Ok(ResolvedImage { manifest, media_type, config, layers })
+    Ok(ResolvedImage { digest, manifest, media_type, config, layers })
 }
 
 /// Gives every layer of a base a history entry, as BuildKit does: readers count one for each layer.

@@ -1,7 +1,9 @@
 //! The executor: walks the plan and makes the image.
 
 mod assemble;
+mod bases;
 mod blobs;
+mod cached;
 mod check;
 mod check_files;
 mod copy;
@@ -11,8 +13,11 @@ mod error;
 mod executor;
 mod idle;
 mod images;
+mod keys;
+mod memory;
 mod mounts;
 mod named;
+mod open_cache;
 mod products;
 mod remotes;
 mod run;
@@ -21,6 +26,7 @@ mod squash;
 mod stage;
 mod turns;
 mod upload;
+mod warm;
 mod workspace;
 
 use std::collections::BTreeMap;
@@ -32,9 +38,12 @@ use std::time::Instant;
 pub use check::{BaseLookup, CheckReport, check};
 pub use describe::{outline, targets};
 pub use error::Error;
+pub use warm::{WarmConfig, Warmed, warm};
 
+use crate::cache::Cache;
 use crate::config::{
-    BuildConfig, BuildOutcome, Compression, ImageFormat, LayerOutcome, SecretSource, StepOutcome,
+    BuildConfig, BuildOutcome, CacheOutcome, Compression, ImageFormat, LayerOutcome, SecretSource,
+    StepOutcome,
 };
 use crate::context::{self, Context};
 use crate::dockerfile;
@@ -48,9 +57,12 @@ use crate::registry::{Network, Registry, Task};
 use crate::rootfs;
 use crate::run::Cancel;
 
+use bases::KeptImages;
 use blobs::{Fetcher, Layer};
-use executor::{Executor, Slot};
+use cached::Cached;
+use executor::{Executor, Ran, Slot};
 use images::Images;
+use keys::{KeyMaker, StageKeys};
 use named::Named;
 use remotes::Remotes;
 use turns::Turns;
@@ -76,6 +88,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     let rights = session.try_rights();
     let named = Named::new(config, &workspace, session.fetcher(), &session.network, cancel)?;
     let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let mut cache = open_cache::open(config, &session, &platform, events);
     let arguments = Arguments::new(&config.build_args, &platform);
     let inputs = Inputs {
         dockerfile: &dockerfile,
@@ -84,47 +97,120 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
         contexts: &named.contexts,
         platform_given: config.platform.is_some(),
     };
-    let mut images = Images::new(&session.network, &session.registry, &named).among_stages(&dockerfile);
+    let bases = KeptImages::open(config.cache.bases.as_ref(), events);
+    let images = Images::new(&session.network, &session.registry, Some(&named), bases);
+    let mut images = images.among_stages(&dockerfile);
     let plan = plan::plan(&inputs, &mut images).map_err(plan_error)?;
     check::check_build(&inputs, &plan, context.as_ref(), &mut images, events)?;
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
     let config = &BuildConfig { source_date_epoch, ..config.clone() };
+    if let Some(cache) = &mut cache {
+        cache.set_epoch(source_date_epoch);
+    }
     let remotes = session.fetch(&plan, &workspace, cancel)?;
     images.resolve_sources(&plan)?;
     named.ensure_used(&plan)?;
     let format = image_format(config, &plan, &images)?;
+    let directories = named_directories(&plan, &named)?;
     rights.wait()?;
     session.settle_credentials()?;
 
+    let maker = KeyMaker::new(config, &images, context.as_ref(), &directories, &remotes);
+    let keys = cache.as_ref().map(|_| maker.stages(&plan.stages));
     let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
-    let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
-    let (plan, images, context) = (&plan, &images, context.as_ref());
-    let job = Job { config, events, cancel, plan, images, context, remotes: &remotes, named: &named };
-    let Made { layers, steps, placement } = carry_out(&job, &session, &workspace, &fetcher, &uploads)?;
+    let job = Job {
+        config,
+        events,
+        cancel,
+        workspace: &workspace,
+        fetcher: &fetcher,
+        session: &session,
+        plan: &plan,
+        images: &images,
+        context: context.as_ref(),
+        directories: &directories,
+        remotes: &remotes,
+        format,
+    };
+    let built = match (&cache, &keys) {
+        (Some(cache), Some(keys)) => with_cache(&job, cache, keys, &maker)?,
+        _ => attempt(&job, None)?,
+    };
+    Ok(outcome(&job, built, started))
+}
 
-    let image = assemble::assemble(config, plan, images, &layers, format)?;
-    let pushed = session.destinations().to_vec();
+/// Builds with a cache. Where what is known turns out to be lost or wrong, all is done again
+/// without it: a cache fails no build.
+fn with_cache(
+    job: &Job<'_>,
+    cache: &Cache,
+    keys: &[StageKeys],
+    maker: &KeyMaker<'_>,
+) -> Result<Built, Error> {
+    loop {
+        let cached = Cached::plan(cache, job, keys, maker);
+        let error = match attempt(job, Some(&cached)) {
+            Ok(built) => return Ok(Built { cache: Some(cached.outcome()), ..built }),
+            Err(error) => error,
+        };
+        if job.cancel.signal().is_some() || !cached.is_suspect() || !cache.reads() {
+            return Err(error);
+        }
+        job.events.warn(format!("a layer from the cache cannot be used; building without: {error}"));
+        cache.distrust();
+    }
+}
+
+/// An image that is where it should be.
+struct Built {
+    image: assemble::Image,
+    layers: Vec<Layer>,
+    steps: Vec<StepOutcome>,
+    cache: Option<CacheOutcome>,
+}
+
+/// Carries out the plan once, and writes and pushes the image.
+fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Built, Error> {
+    let Job { config, session, plan, images, events, cancel, workspace, fetcher, .. } = *job;
+    let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
+    // What was made is kept even where a later step fails, while its files are there.
+    let _keeping = cached.map(|cached| Keeping { cached, cancel });
+    let Made { ran, placement } = carry_out(job, &uploads, cached)?;
+    let Ran { layers, times, steps } = ran;
+
+    let image = assemble::assemble(config, plan, images, &layers, &times, job.format)?;
+    let pushed = session.destinations();
     std::thread::scope(|scope| {
         // Trees nobody needs any more go while the image is written and sent.
         let cleared = scope.spawn(|| placement.map_or(Ok(()), |p| p.finish()));
-        products::write(config, &fetcher, &image, &layers, events)?;
+        products::write(config, fetcher, &image, &layers, events)?;
         if !pushed.is_empty() {
             uploads.file(&image.config_descriptor, workspace.write_blob("config.json", &image.config)?);
             uploads.finish(cancel)?;
-            uploads.manifests(&pushed, &image.manifest, &image.manifest_descriptor.media_type)?;
+            uploads.manifests(pushed, &image.manifest, &image.manifest_descriptor.media_type)?;
         }
         cleared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok::<(), Error>(())
     })?;
-    Ok(outcome(image, &layers, steps, pushed, started))
+    Ok(Built { image, layers, steps, cache: None })
+}
+
+/// Waits at its end until the cache has what it should keep.
+struct Keeping<'a> {
+    cached: &'a Cached<'a>,
+    cancel: &'a Cancel,
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.cached.finish(&|| self.cancel.signal().is_some());
+    }
 }
 
 /// What carrying out a plan made.
 struct Made {
-    /// The target's layers.
-    layers: Vec<Layer>,
-    steps: Vec<StepOutcome>,
+    ran: Ran,
     /// What is still to be cleared away; the container's own files are back already.
     placement: Option<Box<dyn rootfs::Placement>>,
 }
@@ -134,29 +220,31 @@ struct Job<'a> {
     config: &'a BuildConfig,
     events: &'a Events,
     cancel: &'a Cancel,
+    workspace: &'a Workspace,
+    fetcher: &'a Fetcher,
+    session: &'a Session<'a>,
     plan: &'a Plan,
     images: &'a Images<'a>,
     context: Option<&'a Context>,
     remotes: &'a Remotes,
-    named: &'a Named<'a>,
+    directories: &'a BTreeMap<PathBuf, Context>,
+    format: ImageFormat,
 }
 
 /// Carries out the plan's steps. Whatever happens, the container's own files are back
 /// when this returns.
-fn carry_out(
-    job: &Job<'_>,
-    session: &Session<'_>,
-    workspace: &Workspace,
-    fetcher: &Fetcher,
-    uploads: &Uploads,
-) -> Result<Made, Error> {
+fn carry_out(job: &Job<'_>, uploads: &Uploads, cached: Option<&Cached<'_>>) -> Result<Made, Error> {
     let secrets = mounts::Secrets::read(&job.config.steps.secrets, job.plan)?;
     let agents = mounts::Agents::open(&job.config.steps.agents, job.plan)?;
-    let placement = if job.plan.stages.iter().any(|s| s.on_disk) {
+    let commands = match cached {
+        Some(cached) => cached.any_needs_disk(),
+        None => job.plan.stages.iter().any(|s| s.on_disk),
+    };
+    let placement = if commands {
         let mut rootfs = job.config.rootfs.clone();
-        rootfs.work_dir = workspace.path().to_owned();
+        rootfs.work_dir = job.workspace.path().to_owned();
         let (placement, why) =
-            rootfs::open_placement(&rootfs, &session.secrets, threads(job.config), job.events)?;
+            rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)?;
         job.events.info(why);
         demands::check(job.config, job.plan, placement.kind())?;
         Some(placement)
@@ -165,8 +253,8 @@ fn carry_out(
         None
     };
     let now = assemble::created(job.config)?;
-    let hosts = mounts::hosts(&job.config.steps, workspace)?;
-    let beside = || workspace.path().parent().unwrap_or(workspace.path()).join("caches");
+    let hosts = mounts::hosts(&job.config.steps, job.workspace)?;
+    let beside = || job.workspace.path().parent().unwrap_or(job.workspace.path()).join("caches");
     let caches = job.config.steps.caches.clone().unwrap_or_else(beside);
     let executor = Executor {
         config: job.config,
@@ -177,13 +265,13 @@ fn carry_out(
         placement: placement.as_deref(),
         context: job.context,
         remotes: job.remotes,
-        workspace,
-        fetcher,
+        workspace: job.workspace,
+        fetcher: job.fetcher,
         uploads,
         now: Timestamp { seconds: now.as_second(), nanoseconds: 0 },
         stages: job.plan.stages.iter().map(|_| Slot::default()).collect(),
         image_files: Mutex::default(),
-        directories: named_directories(job.plan, job.named)?,
+        directories: job.directories,
         ahead: Mutex::default(),
         commands: AtomicUsize::new(0),
         turns: Turns::new(threads(job.config)),
@@ -192,6 +280,7 @@ fn carry_out(
         hosts,
         caches: std::path::absolute(&caches).unwrap_or(caches),
         shown: mounts::Shown::default(),
+        cached,
     };
     let outcome = executor.run();
     drop(executor);
@@ -201,9 +290,9 @@ fn carry_out(
         Some(placement) => placement.leave(),
         None => Ok(()),
     };
-    let (layers, steps) = outcome?;
+    let ran = outcome?;
     finished?;
-    Ok(Made { layers, steps, placement })
+    Ok(Made { ran, placement })
 }
 
 /// What speaks to registries during one build.
@@ -240,6 +329,10 @@ impl<'a> Session<'a> {
     /// root may be an image's, and a credential helper of the same name its program.
     fn settle_credentials(&self) -> Result<(), Error> {
         self.keychain.prefetch(self.destinations())?;
+        // A cache without credentials is a cache that does not answer.
+        for reference in open_cache::references(self.config) {
+            let _ = self.keychain.prefetch([&reference]);
+        }
         self.keychain.seal();
         Ok(())
     }
@@ -340,33 +433,31 @@ fn image_format(config: &BuildConfig, plan: &Plan, images: &Images<'_>) -> Resul
     Ok(format)
 }
 
-fn outcome(
-    image: assemble::Image,
-    layers: &[Layer],
-    steps: Vec<StepOutcome>,
-    pushed: Vec<Reference>,
-    started: Instant,
-) -> BuildOutcome {
+fn outcome(job: &Job<'_>, built: Built, started: Instant) -> BuildOutcome {
+    let Built { image, layers, steps, cache } = built;
     let history = image.image_config.history.iter().filter(|h| !h.empty_layer);
     let texts =
         history.map(|h| h.created_by.clone().unwrap_or_default()).chain(std::iter::repeat(String::new()));
+    let base = job.images.base_of(job.plan, job.plan.target).map_or(0, |b| b.layers.len());
     BuildOutcome {
         digest: image.manifest_descriptor.digest,
         media_type: image.manifest_descriptor.media_type,
         manifest_size: image.manifest_descriptor.size,
         config_digest: image.config_descriptor.digest,
         platform: image.image_config.platform(),
-        pushed,
+        pushed: job.session.destinations().to_vec(),
         layers: layers
             .iter()
             .zip(texts)
-            .map(|(layer, created_by)| LayerOutcome {
+            .enumerate()
+            .map(|(at, (layer, created_by))| LayerOutcome {
                 descriptor: layer.descriptor.clone(),
                 created_by,
-                from_base: matches!(layer.blob, blobs::Blob::Base(_)),
+                from_base: at < base,
             })
             .collect(),
         steps,
+        cache,
         duration: started.elapsed(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use crate::config::ContextModes;
 use crate::context::Context;
 use crate::layer::{Entry, View};
 use crate::plan::{CopyFrom, CopySource, CopyStep, Place};
@@ -49,16 +50,18 @@ pub(super) fn with_tree<T>(
         CopyFrom::Context => {
             let moved = executor.context.map(|c| relocated(executor, c)).transpose()?.flatten();
             let context = moved.as_ref().or(executor.context);
-            use_it(context.map(|c| tree(c, "the build context".to_owned())))
+            use_it(context.map(|c| tree(c, "the build context".to_owned(), executor.config.context_modes)))
         }
         CopyFrom::Directory(name, path) => {
             let opened = executor.directories.get(path);
             let moved = opened.map(|c| relocated(executor, c)).transpose()?.flatten();
             let context = moved.as_ref().or(opened);
-            use_it(context.map(|c| tree(c, format!("the build context '{name}'"))))
+            let modes = executor.config.context_modes;
+            use_it(context.map(|c| tree(c, format!("the build context '{name}'"), modes)))
         }
         CopyFrom::Stage(from) => {
             let done = executor.wait_for(*from)?;
+            executor.list_files(&done)?;
             let files = done.files.read().unwrap_or_else(PoisonError::into_inner);
             let files = files.as_ref().ok_or_else(|| Error::other("the stage's files are gone"))?;
             let name = format!("the stage '{}'", executor.plan.stages[*from].name);
@@ -73,6 +76,7 @@ pub(super) fn with_tree<T>(
                 ignore: None,
                 ignore_file: None,
                 keep_owner: true,
+                modes: ContextModes::Disk,
                 name,
             }))
         }
@@ -84,6 +88,7 @@ pub(super) fn with_tree<T>(
                 ignore: None,
                 ignore_file: None,
                 keep_owner: true,
+                modes: ContextModes::Disk,
                 name,
             }))
         }
@@ -100,13 +105,15 @@ fn relocated(executor: &Executor<'_>, context: &Context) -> Result<Option<Contex
     context.relocated(&now).map(Some).map_err(Error::from_display)
 }
 
-fn tree(context: &Context, name: String) -> SourceTree<'_> {
+/// The files of a context.
+pub(super) fn tree(context: &Context, name: String, modes: ContextModes) -> SourceTree<'_> {
     let rules = context.ignore();
     SourceTree {
         view: context.view(),
         ignore: rules.map(|r| &r.matcher),
         ignore_file: rules.map(|r| r.path.as_path()),
         keep_owner: false,
+        modes,
         name,
     }
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::PoisonError;
 
+use crate::cache::Hit;
 use crate::config::StepOutcome;
 use crate::event::StepId;
 use crate::image::{ChainId, Descriptor, MediaType};
@@ -13,45 +14,82 @@ use crate::rootfs::{Base, Rootfs, RootfsError};
 
 use super::Error;
 use super::blobs::{Blob, Layer};
+use super::cached::At;
 use super::copy;
 use super::executor::{Ahead, Done, Executor, Files};
+use super::memory::Memory;
 use super::upload::Uploading;
 
 /// A stage's files and layers so far.
 pub(super) struct StageState {
-    pub(super) files: Files,
+    /// Absent until something needs them.
+    files: Option<Files>,
     pub(super) layers: Vec<Layer>,
     pub(super) steps: Vec<StepOutcome>,
     /// With `--single-snapshot`, what the one layer at the end will hold.
     held: Option<super::squash::Held>,
+    /// How many of the layers it started with.
+    base_layers: usize,
+    pub(super) memory: Memory,
 }
 
 impl StageState {
-    /// Opens a stage: its base's layers, and its files as far as anything needs them.
+    /// Opens a stage: its base's layers, and its files where no cache may make them needless.
     pub(super) fn open(executor: &Executor<'_>, at: usize) -> Result<StageState, Error> {
         let stage = &executor.plan.stages[at];
         let held = executor.config.single_snapshot.then(super::squash::Held::default);
-        let (layers, files) = match &stage.base {
-            StageBase::Scratch => (Vec::new(), Self::fresh(executor, at, &[])?),
+        let mut memory = Memory::new(executor, at);
+        let layers = match &stage.base {
+            StageBase::Scratch => Vec::new(),
             StageBase::Image(image) => {
                 let resolved = executor.images.get(image, &stage.platform)?;
                 let layers = resolved.layers.clone();
                 if executor.in_result(at) {
                     layers.iter().for_each(|layer| executor.uploads.layer(layer));
                 }
-                let files = Self::fresh(executor, at, &layers)?;
-                (layers, files)
+                layers
             }
-            StageBase::Stage(parent) => Self::continued(executor, at, *parent)?,
+            StageBase::Stage(parent) => {
+                let done = executor.wait_for(*parent)?;
+                memory = done.memory.clone();
+                done.layers.clone()
+            }
         };
-        Ok(StageState { files, layers, steps: Vec::new(), held })
+        let base_layers = layers.len();
+        let mut state = StageState { files: None, layers, steps: Vec::new(), held, base_layers, memory };
+        if executor.cached.is_none() {
+            state.open_files(executor, at, 0)?;
+        }
+        Ok(state)
+    }
+
+    /// Whether its files are there.
+    pub(super) fn has_files(&self) -> bool {
+        self.files.is_some()
+    }
+
+    /// The files, for the steps from `from` on.
+    fn open_files(&mut self, executor: &Executor<'_>, at: usize, from: usize) -> Result<&mut Files, Error> {
+        let on_disk = executor.needs_disk(at, from);
+        if on_disk && matches!(self.files, Some(Files::Listed(_))) {
+            self.files = None;
+        }
+        if self.files.is_none() {
+            let fresh = self.layers.len() > self.base_layers;
+            let files = match &executor.plan.stages[at].base {
+                StageBase::Stage(parent) if !fresh => self.continued(executor, at, *parent, from)?,
+                _ => Self::fresh(executor, at, &self.layers, from)?,
+            };
+            self.files = Some(files);
+        }
+        self.files.as_mut().ok_or_else(|| Error::other("the stage's files are gone"))
     }
 
     /// The files of a stack of layers: unpacked where a command will run, else in memory, and not
     /// even that where no step looks.
-    fn fresh(executor: &Executor<'_>, at: usize, layers: &[Layer]) -> Result<Files, Error> {
+    fn fresh(executor: &Executor<'_>, at: usize, layers: &[Layer], from: usize) -> Result<Files, Error> {
         let stage = &executor.plan.stages[at];
-        if stage.on_disk {
+        if executor.needs_disk(at, from) {
             let mut tree = Self::fresh_tree(executor, at, layers)?;
             if !executor.wants_layers(at) {
                 tree.forget_all();
@@ -69,35 +107,46 @@ impl StageState {
     /// The tree of an image's layers, made ahead if it was.
     fn fresh_tree(executor: &Executor<'_>, at: usize, layers: &[Layer]) -> Result<Box<dyn Rootfs>, Error> {
         let ahead = executor.ahead.lock().unwrap_or_else(PoisonError::into_inner).remove(&at);
-        let Some(Ahead { tree, mark }) = ahead.transpose()? else {
+        let Some(Ahead { tree, mark, layers: ahead }) = ahead.transpose()? else {
             return unpacked(executor, at, layers);
         };
+        if ahead != layers.len() {
+            // More is known than when it was made.
+            drop(tree);
+            return unpacked(executor, at, layers);
+        }
         let now = super::idle::mark(tree.view()).map_err(|e| Error::other(e.to_string()))?;
         if now == mark {
             return Ok(tree);
         }
         executor.events.info("a command went through all files: the next stage's base is unpacked anew");
-        // The spoilt tree keeps its number until the end.
-        unpacked(executor, at + executor.plan.stages.len(), layers)
+        unpacked(executor, at, layers)
     }
 
     /// Goes on from an earlier stage.
-    fn continued(executor: &Executor<'_>, at: usize, parent: usize) -> Result<(Vec<Layer>, Files), Error> {
+    fn continued(
+        &self,
+        executor: &Executor<'_>,
+        at: usize,
+        parent: usize,
+        from: usize,
+    ) -> Result<Files, Error> {
         let done = executor.wait_for(parent)?;
-        let layers = done.layers.clone();
+        let layers = &self.layers;
         let stage = &executor.plan.stages[at];
-        let wants_disk = stage.on_disk;
+        let wants_disk = executor.needs_disk(at, from);
         let mut files = done.files.write().unwrap_or_else(PoisonError::into_inner);
         // The only user goes on in the same tree.
         if executor.users(parent) == 1
+            && files.as_ref().is_some_and(|f| !wants_disk || matches!(f, Files::Disk(_)))
             && let Some(taken) = files.take()
         {
             if executor.is_intact(&done, &taken)? {
-                return Ok((layers, taken));
+                return Ok(taken);
             }
             executor.events.info("a command went through all files: an earlier stage is unpacked anew");
             drop(taken);
-            return Ok((layers.clone(), Files::Disk(unpacked(executor, at, &layers)?)));
+            return Ok(Files::Disk(unpacked(executor, at, layers)?));
         }
         let forked = match &*files {
             // Where nothing is executed too: what a command changed may be in no layer.
@@ -107,27 +156,43 @@ impl StageState {
         };
         drop(files);
         match forked {
-            Some(files) => Ok((layers, files)),
-            None if wants_disk => Ok((layers.clone(), Files::Disk(unpacked(executor, at, &layers)?))),
-            None => {
-                let listing = listed(executor, &layers, stage.copied_from)?;
-                Ok((layers, Files::Listed(listing)))
-            }
+            Some(files) => Ok(files),
+            None if wants_disk => Ok(Files::Disk(unpacked(executor, at, layers)?)),
+            None => Ok(Files::Listed(listed(executor, layers, stage.copied_from)?)),
         }
+    }
+
+    /// Takes the result of a step that is known; none if it must be carried out.
+    pub(super) fn known(&mut self, executor: &Executor<'_>, at: At) -> Option<Hit> {
+        let hit = self.memory.look_up(executor, at)?;
+        let cached = executor.cached?;
+        let layer = cached.layer(&hit);
+        let in_image = executor.in_result(at.stage);
+        if in_image {
+            executor.uploads.layer(&layer);
+        }
+        cached.took(at, &hit, in_image);
+        self.memory.after(executor, at, hit.record.created, Some(&hit.record.content_id));
+        self.layers.push(layer);
+        // They are what they were before the step, and opened again if they are needed.
+        self.files = None;
+        Some(hit)
     }
 
     /// Carries out one step; sizes of its layer, tar and blob.
     pub(super) fn step(
         &mut self,
         executor: &Executor<'_>,
-        at: usize,
+        at: At,
         id: StepId,
         step: &Step,
     ) -> Result<Option<(u64, u64)>, Error> {
+        let number = at.step;
+        let at = at.stage;
         match &step.action {
             Action::Metadata => Ok(None),
             Action::Run(run) => {
-                let Files::Disk(tree) = &mut self.files else {
+                let Files::Disk(tree) = self.open_files(executor, at, number)? else {
                     unreachable!("a stage with commands is on disk");
                 };
                 super::run::run(executor, at, tree.as_mut(), id, run, &step.place)?;
@@ -135,14 +200,18 @@ impl StageState {
                 let ignore = super::ignored(executor.config);
                 let entries =
                     if wants { Some(tree.changes(&ignore)?) } else { tree.forget().map(|()| None)? };
+                if !wants {
+                    self.memory.skip_layer();
+                }
                 entries.map(|entries| self.layer(executor, at, entries)).transpose()
             }
             Action::Copy(copy) => {
-                let entries = super::sources::copy(executor, at, self.files.view(), copy, &step.place)?;
+                let view = self.open_files(executor, at, number)?.view();
+                let entries = super::sources::copy(executor, at, view, copy, &step.place)?;
                 self.placed(executor, at, entries)
             }
             Action::Workdir(workdir) => {
-                let view = self.files.view();
+                let view = self.open_files(executor, at, number)?.view();
                 let user = crate::run::user::lookup(view, &workdir.user).map_err(Error::from_display)?;
                 let entries = copy::workdir_entries(view, &workdir.path, (user.uid, user.gid), executor.now)
                     .map_err(Error::from_display)?;
@@ -159,8 +228,9 @@ impl StageState {
         entries: Vec<Entry>,
     ) -> Result<Option<(u64, u64)>, Error> {
         match &mut self.files {
-            Files::Disk(tree) => tree.apply(&entries)?,
-            Files::Listed(listing) => {
+            None => return Err(Error::other("the stage's files are gone")),
+            Some(Files::Disk(tree)) => tree.apply(&entries)?,
+            Some(Files::Listed(listing)) => {
                 // In place, the stages that files were copied from change places.
                 let moving = executor.placement.is_some_and(|p| !p.parallel());
                 for entry in &entries {
@@ -174,6 +244,7 @@ impl StageState {
             }
         }
         if !executor.wants_layers(at) {
+            self.memory.skip_layer();
             return Ok(None);
         }
         let ignore = super::ignored(executor.config);
@@ -195,7 +266,7 @@ impl StageState {
         }
         let mut hashes = Vec::new();
         let packed = pack_entries(executor, at, entries, &mut hashes)?;
-        if let Files::Disk(tree) = &mut self.files {
+        if let Some(Files::Disk(tree)) = &mut self.files {
             tree.packed(&hashes);
         }
         let sizes = (packed.0.uncompressed_size, packed.0.size);
@@ -210,7 +281,9 @@ impl StageState {
         if executor.in_result(at) {
             executor.uploads.packed(&descriptor, packed.path.clone(), begun);
         }
-        let layer = Layer { descriptor, diff_id: packed.diff_id, blob: Blob::Packed(packed.path) };
+        let blob = Blob::Packed(packed.path.clone());
+        let layer = Layer { descriptor, diff_id: packed.diff_id, blob };
+        self.memory.keep(executor, at, &layer, &packed);
         self.layers.push(layer);
     }
 
@@ -227,9 +300,10 @@ impl StageState {
             self.push(executor, at, packed);
         }
         // A tree nobody will look at goes now: it holds disk space and, in place, mounts.
-        let files = (executor.users(at) > 0).then_some(self.files);
+        let files = self.files.filter(|_| executor.users(at) > 0);
         let mark = executor.mark(at, files.as_ref())?;
-        Ok(Done { mark, layers: self.layers, files: std::sync::RwLock::new(files), steps: self.steps })
+        let files = std::sync::RwLock::new(files);
+        Ok(Done { mark, layers: self.layers, files, steps: self.steps, memory: self.memory })
     }
 }
 
@@ -247,6 +321,7 @@ fn pack_entries(
         zero_times: config.reproducible,
         threads: super::threads(config),
         directory: executor.fetcher.directory.clone(),
+        content_id: executor.cached.is_some_and(|c| c.wants_content()),
     };
     let mut observer = |entry: &Entry, hash: Option<u128>| {
         if let (Kind::File { .. }, Some(hash)) = (&entry.kind, hash) {

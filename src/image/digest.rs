@@ -32,6 +32,11 @@ macro_rules! sha256_type {
                 Self(hash)
             }
 
+            /// The 32 bytes.
+            pub fn bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
             /// The 64 lower-case hexadecimal digits.
             pub fn hex(&self) -> String {
                 self.0.iter().map(|b| format!("{b:02x}")).collect()
@@ -89,6 +94,10 @@ sha256_type!(
 sha256_type!(
     /// Digest of a stack of layers (OCI image spec, config, "Layer ChainID").
     ChainId
+);
+sha256_type!(
+    /// What a layer holds, times left out (`docs/cache-format.md`, "Content ids").
+    ContentId
 );
 
 impl ChainId {

@@ -251,10 +251,15 @@ impl OciLayout {
         Ok(Box::new(Checked::new(file, descriptor)))
     }
 
+    /// The directory, by a path that stays valid when the directories around it are renamed.
+    pub fn stable_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))
+    }
+
     /// Where a blob is, if it is there: by a path that stays valid when the directories around the
     /// layout are renamed.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        blob_path(Path::new(&format!("/proc/self/fd/{}", self.directory.as_raw_fd())), digest)
+        blob_path(&self.stable_path(), digest)
     }
 }
 

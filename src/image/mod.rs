@@ -20,7 +20,7 @@ pub use archive::{ArchiveError, write_docker_archive};
 pub use blob::{BlobSource, ImageBlob, StreamBlob};
 pub use config::{ContainerConfig, EmptyObject, Healthcheck, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
-pub use digest::{ChainId, DiffId, Digest, ParseDigestError};
+pub use digest::{ChainId, ContentId, DiffId, Digest, ParseDigestError};
 pub use history::History;
 pub use layout::{FoundImage, LayoutError, LayoutImage, OciLayout};
 pub use manifest::{Index, Manifest, ManifestError, ManifestOrIndex};

@@ -92,6 +92,14 @@ impl Reference {
         Reference { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same repository, by a tag and without a digest.
+    ///
+    /// # Errors
+    /// [`ParseReferenceError::Tag`]
+    pub fn clone_with_tag(&self, tag: &str) -> Result<Self, ParseReferenceError> {
+        format!("{}/{}:{tag}", self.registry, self.repository).parse()
+    }
+
     /// All of it as text.
     pub fn whole(&self) -> String {
         self.to_string()

@@ -7,17 +7,19 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use sha2::{Digest as _, Sha256};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::compress::LevelError;
 use super::content::{ContentError, Contents};
 use super::entry::{Content, Entry, Kind, Timestamp};
+use super::identity::IdentityHasher;
 use super::layer_path::split_last;
 use super::pipe::{self, BlockWriter, Grown, PipeError, Stopped};
 use super::tar_header::{END_OF_ARCHIVE, TAR_BLOCK, TarHeader};
 use super::view::join;
 use crate::config::{Compression, CompressionConfig};
-use crate::image::{DiffId, Digest};
+use crate::image::{ContentId, DiffId, Digest};
 
 /// What marks a deleted name in a layer (OCI image spec, layer.md, "Whiteouts").
 pub(super) const WHITEOUT_PREFIX: &[u8] = b".wh.";
@@ -35,6 +37,8 @@ pub struct PackOptions {
     pub threads: usize,
     /// Directory of the blob's file.
     pub directory: PathBuf,
+    /// Whether to compute the content id, which costs another SHA-256.
+    pub content_id: bool,
 }
 
 /// A layer in a file.
@@ -54,6 +58,21 @@ pub struct PackedLayer {
     pub path: PathBuf,
     /// Number of entries, whiteouts included.
     pub entries: u64,
+    /// What it holds, times left out, where that was asked for.
+    pub content: Option<PackedContent>,
+}
+
+/// What a layer holds, times left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedContent {
+    /// Identifies entries and contents.
+    pub id: ContentId,
+    /// Identifies the sizes and contents of the regular files, in order: what a file that changed
+    /// between being looked at and being packed shows in.
+    pub files: ContentId,
+    /// The latest time of an entry, as written, in seconds since 1970; the earliest there is for
+    /// an empty layer.
+    pub newest: i64,
 }
 
 /// Why a layer could not be packed.
@@ -141,8 +160,15 @@ where
         .tempfile_in(&options.directory)
         .map_err(write_error)?;
     let piped = pipe::run(&options.compression, options.threads, file.as_file_mut(), grown, |blocks| {
-        let mut packer =
-            Packer { blocks, options, contents: Contents::default(), header: Vec::with_capacity(2048) };
+        let mut packer = Packer {
+            blocks,
+            options,
+            contents: Contents::default(),
+            header: Vec::with_capacity(2048),
+            identity: options.content_id.then(IdentityHasher::default),
+            newest: i64::MIN,
+            file_hash: None,
+        };
         let mut count = 0;
         for entry in entries {
             let entry = entry.borrow();
@@ -150,13 +176,19 @@ where
                 continue;
             }
             let hash = packer.entry(entry)?;
+            packer.identify(entry);
             observer(entry, hash);
             count += 1;
         }
         packer.blocks.write(&END_OF_ARCHIVE)?;
-        Ok(count)
+        let newest = packer.newest;
+        let content = packer.identity.map(|identity| {
+            let (id, files) = identity.finish();
+            PackedContent { id, files, newest }
+        });
+        Ok((count, content))
     })?;
-    let (entries, piped) = piped.map_err(|error| match error {
+    let ((entries, content), piped) = piped.map_err(|error| match error {
         PipeError::Sink(source) => write_error(source),
         PipeError::Producer(Failure::Pack(error)) => error,
         PipeError::Producer(Failure::Stopped) => {
@@ -173,6 +205,7 @@ where
         compression: options.compression.algorithm,
         path,
         entries,
+        content,
     })
 }
 
@@ -199,9 +232,25 @@ struct Packer<'a> {
     options: &'a PackOptions,
     contents: Contents,
     header: Vec<u8>,
+    identity: Option<IdentityHasher>,
+    /// The latest time written.
+    newest: i64,
+    /// SHA-256 of the last regular file, where identities are wanted.
+    file_hash: Option<[u8; 32]>,
 }
 
 impl Packer<'_> {
+    /// Adds an entry that was just packed to the content id.
+    fn identify(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Whiteout {
+            self.newest = self.newest.max(self.time(entry.mtime).seconds);
+        }
+        let digest = self.file_hash.take();
+        if let Some(identity) = &mut self.identity {
+            identity.add(entry, digest.as_ref());
+        }
+    }
+
     fn entry(&mut self, entry: &Entry) -> Result<Option<u128>, Failure> {
         check_name(entry)?;
         let mut name = entry.path.clone();
@@ -278,6 +327,7 @@ impl Packer<'_> {
             }
             self.put_header(header)?;
             self.blocks.write(bytes)?;
+            self.file_hash = self.identity.as_ref().map(|_| Sha256::digest(bytes).into());
             xxh3_128(bytes)
         } else {
             let file = self.contents.open(entry, size).map_err(|error| match error {
@@ -297,6 +347,7 @@ impl Packer<'_> {
     /// Copies exactly `size` bytes and, if the file is the entry's alone, makes sure that it ends there.
     fn copy(&mut self, entry: &Entry, size: u64, file: &OwnedFd) -> Result<u128, Failure> {
         let mut stream: Option<Box<Xxh3>> = None;
+        let mut sha = self.identity.as_ref().map(|_| Sha256::new());
         let mut left = size;
         // One byte more than is left shows the end of the file in the same call.
         let beyond = u64::from(!matches!(entry.content, Content::Range(..)));
@@ -317,6 +368,12 @@ impl Packer<'_> {
             left -= n as u64;
             // A regular file gives less than asked for only at its end.
             let ended = left == 0 && (beyond == 0 || n < want);
+            if let Some(sha) = &mut sha {
+                sha.update(bytes);
+                if ended {
+                    self.file_hash = Some(std::mem::take(sha).finalize().into());
+                }
+            }
             if ended && stream.is_none() {
                 return Ok(xxh3_128(bytes));
             }

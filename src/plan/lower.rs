@@ -293,12 +293,13 @@ impl<'a> Lowering<'a> {
     /// The variables a command sees: those in force, and proxies that nothing declares.
     fn run_environment(&self) -> Vec<(String, String)> {
         let mut env = self.scope.all().to_vec();
-        for (name, value) in self.arguments.proxies() {
-            if self.scope.get(&name).is_none() {
-                env.push((name, value));
-            }
-        }
+        env.extend(self.undeclared_proxies());
         env
+    }
+
+    fn undeclared_proxies(&self) -> Vec<(String, String)> {
+        let undeclared = |(name, _): &(String, String)| self.scope.get(name).is_none();
+        self.arguments.proxies().into_iter().filter(undeclared).collect()
     }
 }
 

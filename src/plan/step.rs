@@ -19,6 +19,17 @@ pub struct Plan {
     pub epoch: Option<i64>,
 }
 
+impl Plan {
+    /// The stages whose layers are in the image: the target, and those it goes on from.
+    pub fn result_chain(&self) -> Vec<usize> {
+        let mut chain = vec![self.target];
+        while let Some(StageBase::Stage(parent)) = chain.last().map(|at| &self.stages[*at].base) {
+            chain.push(*parent);
+        }
+        chain
+    }
+}
+
 /// A stage that is needed.
 #[derive(Debug)]
 pub struct PlannedStage {
@@ -155,6 +166,9 @@ pub struct RunStep {
     pub argv: Vec<String>,
     /// The whole environment except `HOME`, which comes from the image's passwd when absent.
     pub env: Vec<(String, String)>,
+    /// Names of variables that are there only because of proxies of this machine: they make no
+    /// difference to what the command makes.
+    pub proxies: Vec<String>,
     /// `USER` in force; empty is root.
     pub user: String,
     /// `WORKDIR` in force; absolute.
@@ -199,7 +213,7 @@ pub struct Script {
 }
 
 /// Files to copy.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CopyStep {
     /// Whether it is `ADD`: archives of the context are unpacked.
     pub add: bool,
@@ -224,7 +238,7 @@ pub struct CopyStep {
 }
 
 /// A source of a copy, expanded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum CopySource {
     /// A path or pattern.
     Path(String),

@@ -61,6 +61,7 @@ pub(super) struct Client {
     pub(super) tokens: Tokens,
     pub(super) pulls: Arc<Semaphore>,
     pub(super) pushes: Arc<Semaphore>,
+    pub(super) questions: Arc<Semaphore>,
     pub(super) download: Patience,
     pub(super) upload: Patience,
     pub(super) limits: Limits,

@@ -146,6 +146,15 @@ pub enum ConnectionKind {
 }
 
 impl RegistryError {
+    /// Whether nobody answered who knows: no connection, or a registry that is out of order.
+    pub fn is_silence(&self) -> bool {
+        match self {
+            RegistryError::Connection { .. } | RegistryError::Token { .. } => true,
+            RegistryError::Status { status, .. } => *status >= 500 || *status == 429,
+            _ => false,
+        }
+    }
+
     /// One way out.
     pub fn help(&self) -> Option<String> {
         match self {

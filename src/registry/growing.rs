@@ -150,7 +150,6 @@ impl Registry {
         } else {
             drop(sending);
         }
-        let _permit = permit(&self.client.pushes).await;
         self.put(&to, blob, mount_from, &transfer).await
     }
 }

@@ -17,6 +17,7 @@ mod pull;
 mod push;
 mod reader;
 mod retry;
+mod tags;
 mod token;
 mod transfer;
 mod transport;
@@ -58,6 +59,8 @@ use transport::Transport;
 
 /// Blobs on their way in each direction.
 const BLOBS: usize = 4;
+/// Pushes that ask at the same time whether a blob is there, or can be mounted.
+const QUESTIONS: usize = 32;
 
 /// A manifest or an index as it came, with its digest checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +161,7 @@ impl Registry {
             tokens: token::Tokens::default(),
             pulls: Arc::new(Semaphore::new(BLOBS)),
             pushes: Arc::new(Semaphore::new(BLOBS)),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
             download,
             upload,
             limits,
@@ -300,7 +304,6 @@ impl Registry {
         blob: &Blob,
         mount_from: &[Reference],
     ) -> Result<PushOutcome, RegistryError> {
-        let _permit = permit(&self.client.pushes).await;
         let transfer = Arc::new(self.transfer(TransferKind::Push, &blob.descriptor));
         self.put(to, blob, mount_from, &transfer).await
     }
@@ -334,7 +337,6 @@ impl Registry {
         to: &Reference,
         descriptor: &Descriptor,
     ) -> Result<PushOutcome, RegistryError> {
-        let _permit = permit(&self.client.pushes).await;
         let transfer = Arc::new(self.transfer(TransferKind::Copy, descriptor));
         let source = Source::Blob {
             client: self.client.clone(),

@@ -74,6 +74,7 @@ impl Client {
         transfer: Arc<Transfer>,
     ) -> Result<PushOutcome, RegistryError> {
         let what = format!("push blob {} to {}", descriptor.digest.short(), repository_name(to));
+        let asking = super::permit(&self.questions).await;
         if self.has_blob(to, &descriptor.digest, Direction::Push).await? {
             return Ok(PushOutcome::Existed);
         }
@@ -84,6 +85,9 @@ impl Client {
             Mount::Session(session) => Some(session),
             Mount::Refused => None,
         };
+        drop(asking);
+        // Questions cost a round trip each; only bodies wait for each other.
+        let _sending = super::permit(&self.pushes).await;
         let feed = Feed::new(what.clone(), descriptor.size, source, Some(transfer));
         let mut tries = Tries::new(self.upload);
         loop {

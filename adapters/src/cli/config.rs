@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use yadokari::config::{
-    BuildConfig, Compression, CompressionConfig, ImageFormat, Isolation, MountConflict, RegistryConfig,
-    RootfsConfig,
+    BuildConfig, CacheConfig, Compression, CompressionConfig, ImageFormat, Isolation, MountConflict,
+    RegistryConfig, RootfsConfig,
 };
 use yadokari::image::{Platform, Reference};
 
-use super::flags::{Cache, Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
+use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Registry, Rootfs};
 use super::job::{Job, ResultFiles};
-use super::{context, credentials, fetch, log, missing, places, steps};
+use super::{caching, context, credentials, fetch, log, missing, places, steps};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -25,8 +25,10 @@ const HOME_DIR: &str = "/yadokari";
 pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
     missing::refuse(flags, env)?;
     let log = log::options(&flags.log)?;
-    let config = build_config(flags, env)?;
-    Ok(Job { config, files: result_files(flags), log, warnings: warnings(flags) })
+    let mut config = build_config(flags, env)?;
+    let caching = caching::config(&flags.cache, env, &config.destinations, config.push)?;
+    config.cache = caching.config;
+    Ok(Job { config, files: result_files(flags), log, warnings: caching.remarks })
 }
 
 fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
@@ -35,7 +37,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
     let image_format = image_format(&flags.layers.image_format)?;
     let tar_path = path(&flags.result.tar_path);
     check_zstd(compression.algorithm, image_format, tar_path.is_some())?;
-    let build_args = build_args(flags, env)?;
+    let build_args = build_args(&flags.build_arg, env)?;
     let source_date_epoch = source_date_epoch(&build_args)?;
     let caches = path(&flags.cache.cache_dir).map(|d| d.join("mounts"));
     let steps = steps::config(&flags.steps, &build_args, caches, env)?;
@@ -64,11 +66,13 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         oci_layout_path: path(&flags.result.oci_layout_path),
         rootfs: rootfs(&flags.rootfs, env),
         steps,
-        registry: registry(flags, env),
-        keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(flags)?),
+        registry: registry(&flags.registry, env),
+        keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(&flags.registry)?),
         max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
         max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),
+        cache: CacheConfig::default(),
+        context_modes: caching::context_modes(&flags.cache),
     })
 }
 
@@ -92,13 +96,13 @@ fn destinations(flags: &Flags, push: bool) -> Result<Vec<Reference>, Usage> {
 
 /// `K=V`, or `K` for the environment's value, empty if unset, as in kaniko.
 /// `SOURCE_DATE_EPOCH` of the environment counts as given, as in buildx.
-fn build_args(flags: &Flags, env: &Env) -> Result<Vec<(String, String)>, Usage> {
+pub(crate) fn build_args(typed: &[String], env: &Env) -> Result<Vec<(String, String)>, Usage> {
     let mut args = Vec::new();
     if let Some(epoch) = env.get("SOURCE_DATE_EPOCH") {
         args.push(("SOURCE_DATE_EPOCH".to_owned(), epoch.to_owned()));
     }
     // An empty one is what a shell makes of an unset variable.
-    for text in flags.build_arg.iter().filter(|text| !text.is_empty()) {
+    for text in typed.iter().filter(|text| !text.is_empty()) {
         args.push(match text.split_once('=') {
             Some(("", _)) => return Err(Usage::new(format!("--build-arg '{text}' has no name"))),
             Some((name, value)) => (name.to_owned(), value.to_owned()),
@@ -132,7 +136,7 @@ fn target(flags: &Flags) -> Result<Option<String>, Usage> {
     }
 }
 
-fn platform(text: &str) -> Result<Option<Platform>, Usage> {
+pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Usage> {
     match text {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|e| Usage::new(format!("--custom-platform: {e}"))),
@@ -234,8 +238,8 @@ pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
     }
 }
 
-fn registry(flags: &Flags, env: &Env) -> RegistryConfig {
-    let typed = &flags.registry;
+/// How registries are spoken to.
+pub(crate) fn registry(typed: &Registry, env: &Env) -> RegistryConfig {
     let retries = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
     RegistryConfig {
         insecure: typed.insecure,
@@ -254,8 +258,8 @@ fn registry(flags: &Flags, env: &Env) -> RegistryConfig {
 }
 
 /// Whether GitLab's variables are a source: all helpers are without the flag, and `""` is none.
-fn gitlab_helper(flags: &Flags) -> Result<bool, Usage> {
-    let names: Vec<&str> = flags.registry.credential_helpers.iter().map(String::as_str).collect();
+pub(crate) fn gitlab_helper(flags: &Registry) -> Result<bool, Usage> {
+    let names: Vec<&str> = flags.credential_helpers.iter().map(String::as_str).collect();
     match names.iter().find(|n| !matches!(**n, "" | "gitlab")) {
         Some(name) => Err(Usage::new(format!("--credential-helpers {name} is not supported yet")).help(
             "put docker-credential-<name> on PATH and name it under credHelpers in docker's config.json",
@@ -270,15 +274,6 @@ fn result_files(flags: &Flags) -> ResultFiles {
         name: path(&flags.result.image_name_with_digest_file),
         name_tag: path(&flags.result.image_name_tag_with_digest_file),
     }
-}
-
-fn warnings(flags: &Flags) -> Vec<String> {
-    let Cache { cache, cache_repo, cache_dir, cache_ttl, cache_copy_layers, .. } = &flags.cache;
-    let values = [cache_repo, cache_dir, cache_ttl].iter().any(|v| !v.is_empty());
-    if *cache || *cache_copy_layers || values {
-        return vec!["there is no layer cache yet: every step is carried out".to_owned()];
-    }
-    Vec::new()
 }
 
 fn path(text: &str) -> Option<PathBuf> {

@@ -328,20 +328,6 @@ fn what_tunes_kanikos_insides_is_accepted() {
 }
 
 #[test]
-fn the_cache_gets_one_warning() {
-    let args = [
-        "--no-push",
-        "--cache",
-        "--cache-repo=h.io/c",
-        "--cache-dir=/c",
-        "--cache-ttl=1h",
-        "--cache-copy-layers",
-    ];
-    assert_eq!(job_in(&[], &args).unwrap().warnings.len(), 1);
-    assert_eq!(job_in(&[], &["--no-push", "--cache-repo=h.io/c"]).unwrap().warnings.len(), 1);
-}
-
-#[test]
 fn what_would_change_the_result_is_refused_with_a_way_out() {
     for flag in [
         "--bucket=b",

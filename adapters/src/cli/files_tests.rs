@@ -15,6 +15,7 @@ fn built(destinations: &[&str]) -> (BuildConfig, BuildOutcome) {
         .collect();
     let config = config::job(&front::flags(&args).unwrap(), &Env::of(&[])).unwrap().config;
     let outcome = BuildOutcome {
+        cache: None,
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,

@@ -343,23 +343,65 @@ pub(crate) enum ProgressFlag {
     Tty,
 }
 
-/// Flags of a cache that does not exist yet: the build is right without it, only slower.
+/// Where the results of steps are looked up and kept.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cache")]
 pub(crate) struct Cache {
-    #[arg(long, hide = true)]
+    /// Look up the results of steps in --cache-repo and keep them there
+    #[arg(long)]
     pub(crate) cache: bool,
-    #[arg(long, hide = true, default_value = "")]
+    /// Repository of the cache, or oci:DIR; <first destination>/cache by default
+    #[arg(long, value_name = "REPOSITORY", default_value = "", hide_default_value = true)]
     pub(crate) cache_repo: String,
-    #[arg(long, hide = true, default_value = "")]
+    /// Directory with base images and results of steps
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) cache_dir: String,
-    #[arg(long, hide = true, default_value = "")]
+    /// Where results are looked up too: REPOSITORY, type=registry,ref=REPOSITORY or type=local,src=DIR; repeatable
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) cache_from: Vec<String>,
+    /// Where results are kept too: as --cache-from, with mode=min for the image's own layers only; repeatable
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) cache_to: Vec<String>,
+    /// Use no result that is older
+    #[arg(long, value_name = "DURATION", default_value = "336h")]
     pub(crate) cache_ttl: String,
-    #[arg(long, hide = true)]
-    pub(crate) cache_copy_layers: bool,
-    #[arg(long, hide = true)]
-    pub(crate) cache_run_layers: bool,
-    #[arg(long, hide = true)]
-    pub(crate) no_push_cache: bool,
+    /// Whether COPY and ADD take part; they do by default
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = go_boolean)]
+    pub(crate) cache_copy_layers: Option<bool>,
+    /// Whether RUN and WORKDIR take part; they do by default
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = go_boolean)]
+    pub(crate) cache_run_layers: Option<bool>,
+    /// Keep nothing in the cache; =false keeps also in jobs of merge requests, forks and unprotected branches
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = go_boolean)]
+    pub(crate) no_push_cache: Option<bool>,
+    /// Look nothing up; results are kept all the same
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+    /// Stage that looks nothing up; repeatable
+    #[arg(long, value_name = "STAGE")]
+    pub(crate) no_cache_filter: Vec<String>,
+    /// A name that separates results: only builds with the same one share them
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    pub(crate) cache_scope: String,
+    /// Explain every miss with the whole comparison
+    #[arg(long)]
+    pub(crate) cache_explain: bool,
+    /// What counts of the modes of context files: disk (all) or git (0755 and 0644)
+    #[arg(long, value_name = "HOW", default_value = "disk")]
+    pub(crate) context_modes: ContextModesFlag,
+}
+
+/// `--context-modes`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ContextModesFlag {
+    /// All of it
+    #[default]
+    Disk,
+    /// 0755 for directories and executable files, 0644 for others
+    Git,
 }
 
 /// Flags that only tune how kaniko works inside.

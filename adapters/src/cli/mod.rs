@@ -1,5 +1,6 @@
 //! The command line: flags as typed, what they mean, and how a build is shown.
 
+mod caching;
 pub(crate) mod call;
 pub(crate) mod check;
 pub(crate) mod config;
@@ -17,3 +18,4 @@ pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod secrets;
 mod steps;
+pub(crate) mod upkeep;

@@ -68,10 +68,8 @@ pub(crate) fn job(words: &[String], env: &Env) -> Result<(Job, Github), Usage> {
             .help("give the input tags, such as ghcr.io/owner/name:latest"));
     }
     refuse_what_is_missing(&inputs)?;
+    cache(&inputs, &mut flags)?;
     let mut job = config::job(&flags, env)?;
-    if ["cache-from", "cache-to"].iter().any(|i| inputs.get(i).is_some()) {
-        job.warnings.push("there is no layer cache yet: every step is carried out".to_owned());
-    }
     if job.log.format == Format::Json {
         // The runner finds the old form of commands anywhere in a line.
         return Err(Usage::new(
@@ -81,6 +79,21 @@ pub(crate) fn job(words: &[String], env: &Env) -> Result<(Job, Github), Usage> {
     }
     login(&inputs, &mut job)?;
     Ok((job, Github::new(env)))
+}
+
+/// The cache's inputs, before the extra arguments' own.
+fn cache(inputs: &Inputs<'_>, flags: &mut crate::cli::flags::Flags) -> Result<(), Usage> {
+    for (to, input, separator) in [
+        (&mut flags.cache.cache_from, "cache-from", Separator::Newline),
+        (&mut flags.cache.cache_to, "cache-to", Separator::Newline),
+        (&mut flags.cache.no_cache_filter, "no-cache-filters", Separator::Comma),
+    ] {
+        let mut all = inputs.list(input, separator)?;
+        all.append(to);
+        *to = all;
+    }
+    flags.cache.no_cache |= inputs.boolean("no-cache")?.unwrap_or(false);
+    Ok(())
 }
 
 /// Inputs that would change the result.

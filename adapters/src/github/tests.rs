@@ -19,6 +19,7 @@ fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
 
 fn outcome(pushed: &[&str]) -> BuildOutcome {
     BuildOutcome {
+        cache: None,
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,
@@ -27,6 +28,7 @@ fn outcome(pushed: &[&str]) -> BuildOutcome {
         pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
         layers: Vec::new(),
         steps: vec![StepOutcome {
+            cached: false,
             stage: "build".into(),
             instruction: "RUN a | `b` <script>\n&& c".into(),
             duration: Duration::from_secs(2),

@@ -20,6 +20,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::config::ContextModes;
 use crate::dockerfile::IgnoreMatcher;
 use crate::layer::{Content, Entry, Kind, Limits, Listing, Timestamp, View, join};
 use crate::plan::{CopySource, CopyStep};
@@ -83,6 +84,8 @@ pub(super) struct SourceTree<'a> {
     pub(super) ignore_file: Option<&'a Path>,
     /// Whether owners are kept: those of an image are, those of a context become 0:0.
     pub(super) keep_owner: bool,
+    /// How much of the modes counts.
+    pub(super) modes: ContextModes,
     /// What people call it.
     pub(super) name: String,
 }

@@ -19,6 +19,7 @@ pub(super) fn copy(
         ignore: None,
         ignore_file: None,
         keep_owner: false,
+        modes: crate::config::ContextModes::Disk,
         name: fetched.name.clone(),
     };
     let selected = selected(&source, fetched)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::ContextModes;
 use crate::layer::{Entry, Kind, LinkId, Node, NodeKind, SourceEntry, join};
 
 use super::filter::{Filter, Verdicts};
@@ -141,9 +142,19 @@ impl<'a> TreeCopy<'a> {
         let mode = match entry.kind {
             // A link's own mode means nothing; file systems give it as this.
             Kind::Symlink(_) => 0o777,
-            _ => pending.mode(entry.mode, entry.kind == Kind::Directory),
+            _ => pending.mode(self.mode(&entry), entry.kind == Kind::Directory),
         };
         (Entry { path: to, mode, uid, gid, ..entry }, inode)
+    }
+
+    /// The mode of a source entry, as far as it counts.
+    fn mode(&self, entry: &Entry) -> u32 {
+        match (self.source.modes, &entry.kind) {
+            (ContextModes::Disk, _) => entry.mode,
+            (ContextModes::Git, Kind::Directory) => 0o755,
+            (ContextModes::Git, _) if entry.mode & 0o100 != 0 => 0o755,
+            (ContextModes::Git, _) => 0o644,
+        }
     }
 }
 

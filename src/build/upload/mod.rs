@@ -2,16 +2,20 @@
 
 mod early;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::image::{Descriptor, MediaType, Reference};
+use tokio::sync::watch;
+
+use crate::image::{Descriptor, Digest, MediaType, Reference};
 use crate::registry::{Blob as Content, BlobContent, Network, Registry, RegistryError, Task};
 use crate::run::Cancel;
 
 use super::Error;
-use super::blobs::{Blob, Layer};
+use super::blobs::{BaseBlob, Blob, Layer};
 use super::images::ImageSource;
 pub(super) use early::{Following, Uploading};
 
@@ -26,6 +30,8 @@ pub(super) struct Uploads {
     /// One reference for each repository, in the order of the destinations.
     repositories: Vec<Reference>,
     running: Mutex<Vec<Task<Result<(), RegistryError>>>>,
+    /// Become true when a file of ours is in all repositories.
+    done: Mutex<BTreeMap<Digest, watch::Receiver<bool>>>,
 }
 
 impl Uploads {
@@ -37,8 +43,23 @@ impl Uploads {
                 repositories.push(destination.clone());
             }
         }
-        let running = Mutex::default();
-        Uploads { network: network.clone(), registry: registry.clone(), repositories, running }
+        Uploads {
+            network: network.clone(),
+            registry: registry.clone(),
+            repositories,
+            running: Mutex::default(),
+            done: Mutex::default(),
+        }
+    }
+
+    /// One reference for each repository that blobs go to.
+    pub(super) fn repositories(&self) -> &[Reference] {
+        &self.repositories
+    }
+
+    /// Becomes true when a file that is under way is in all repositories.
+    pub(super) fn watch(&self, digest: &Digest) -> Option<watch::Receiver<bool>> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
     }
 
     /// Watches a layer that is packed for the result, or only for other stages.
@@ -52,9 +73,15 @@ impl Uploads {
             Blob::Packed(path) => self.packed(&layer.descriptor, path.clone(), Uploading::default()),
             Blob::Base(base) => match &base.source {
                 ImageSource::Layout(layout) => {
-                    self.file(&layer.descriptor, layout.blob_path(&layer.descriptor.digest));
+                    let path = layout.blob_path(&layer.descriptor.digest);
+                    self.send(&layer.descriptor, path, Uploading::default(), base.suspect().cloned());
                 }
-                ImageSource::Registry(from) => self.copy(&layer.descriptor, from.clone()),
+                ImageSource::Registry(from) if base.on_disk().is_some() => {
+                    self.mount_or_send(layer, base, from);
+                }
+                ImageSource::Registry(from) => {
+                    self.copy(&layer.descriptor, from.clone(), base.suspect().cloned());
+                }
             },
         }
     }
@@ -66,25 +93,56 @@ impl Uploads {
 
     /// Brings what was begun for a file to its end, and begins the rest. The second repository of
     /// a registry mounts it from the first.
-    pub(super) fn packed(&self, descriptor: &Descriptor, path: PathBuf, mut begun: Uploading) {
+    pub(super) fn packed(&self, descriptor: &Descriptor, path: PathBuf, begun: Uploading) {
+        self.send(descriptor, path, begun, None);
+    }
+
+    fn send(
+        &self,
+        descriptor: &Descriptor,
+        path: PathBuf,
+        mut begun: Uploading,
+        suspect: Option<Arc<AtomicBool>>,
+    ) {
         let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
         let blob = Content { descriptor: descriptor.clone(), content: BlobContent::Path(path) };
-        self.spawn(async move {
+        let (done, watched) = watch::channel(false);
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(descriptor.digest, watched);
+        self.spawn(suspect, async move {
             for (at, to) in repositories.iter().enumerate() {
                 match begun.take(at) {
                     Some(upload) => registry.end_upload(upload, &blob, &repositories[..at]).await?,
                     None => registry.put_blob(to, &blob, &repositories[..at]).await?,
                 };
             }
+            // Nobody may be watching.
+            let _ = done.send(true);
+            Ok(())
+        });
+    }
+
+    /// Begins to bring a base's blob that is on disk too: mounted where the registry has it.
+    fn mount_or_send(&self, layer: &Layer, base: &BaseBlob, from: &Reference) {
+        let Some(layout) = base.on_disk() else { return };
+        let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
+        let content = BlobContent::Path(layout.blob_path(&layer.descriptor.digest));
+        let blob = Content { descriptor: layer.descriptor.clone(), content };
+        let from = from.clone();
+        self.spawn(None, async move {
+            for (at, to) in repositories.iter().enumerate() {
+                let mut sources = vec![from.clone()];
+                sources.extend(repositories[..at].iter().cloned());
+                registry.put_blob(to, &blob, &sources).await?;
+            }
             Ok(())
         });
     }
 
     /// Begins to copy a blob of another repository: by mount, or through us where that is refused.
-    fn copy(&self, descriptor: &Descriptor, from: Reference) {
+    fn copy(&self, descriptor: &Descriptor, from: Reference, suspect: Option<Arc<AtomicBool>>) {
         let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
         let descriptor = descriptor.clone();
-        self.spawn(async move {
+        self.spawn(suspect, async move {
             for to in &repositories {
                 registry.copy_blob(&from, to, &descriptor).await?;
             }
@@ -92,11 +150,21 @@ impl Uploads {
         });
     }
 
-    fn spawn(&self, upload: impl Future<Output = Result<(), RegistryError>> + Send + 'static) {
+    fn spawn(
+        &self,
+        suspect: Option<Arc<AtomicBool>>,
+        upload: impl Future<Output = Result<(), RegistryError>> + Send + 'static,
+    ) {
         if self.repositories.is_empty() {
             return;
         }
-        let task = self.network.spawn(upload);
+        let task = self.network.spawn(async move {
+            let end = upload.await;
+            if let Some(suspect) = suspect.filter(|_| end.is_err()) {
+                suspect.store(true, Ordering::SeqCst);
+            }
+            end
+        });
         self.running.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 

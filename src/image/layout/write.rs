@@ -40,10 +40,41 @@ impl OciLayout {
                 put_blob(directory, blob)?;
             }
         }
-        let version = LayoutVersion { image_layout_version: "1.0.0".to_owned() };
-        put_document(directory, "oci-layout", &version)?;
+        put_document(directory, "oci-layout", &version())?;
         put_document(directory, "index.json", &index(image))
     }
+
+    /// Makes an empty layout of a directory that is none yet.
+    ///
+    /// # Errors
+    /// Failure to write.
+    pub fn begin(directory: &Path) -> Result<(), LayoutError> {
+        let there = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
+        if !there("index.json") {
+            let empty = Index {
+                schema_version: 2,
+                media_type: Some(MediaType::from(MediaType::OCI_INDEX)),
+                manifests: Vec::new(),
+                annotations: Default::default(),
+                extra: Default::default(),
+            };
+            put_document(directory, "index.json", &empty)?;
+        }
+        // Last: what has it is a layout.
+        if there("oci-layout") { Ok(()) } else { put_document(directory, "oci-layout", &version()) }
+    }
+
+    /// Adds a blob; the index does not name it.
+    ///
+    /// # Errors
+    /// Failure to read or to write; the blob is not what its descriptor says.
+    pub fn put_blob(&self, blob: &ImageBlob<'_>) -> Result<(), LayoutError> {
+        put_blob(&self.stable_path(), blob)
+    }
+}
+
+fn version() -> LayoutVersion {
+    LayoutVersion { image_layout_version: "1.0.0".to_owned() }
 }
 
 fn index(image: &LayoutImage<'_>) -> Index {

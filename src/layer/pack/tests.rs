@@ -18,6 +18,7 @@ fn options(directory: &Path) -> PackOptions {
         clamp_mtime: None,
         zero_times: false,
         threads: 2,
+        content_id: false,
         directory: directory.to_owned(),
     }
 }

@@ -34,6 +34,7 @@ impl Lowering<'_> {
         let step = RunStep {
             argv,
             env,
+            proxies: self.undeclared_proxies().into_iter().map(|(name, _)| name).collect(),
             user: self.config.config.user.clone(),
             workdir: super::absolute("/", &self.config.config.working_dir),
             script,

@@ -84,6 +84,10 @@ impl Screen for JsonLog {
                 }
                 self.write("info", &text, json!({ "step": label, "line": line }));
             }
+            Event::StepCached { stage_name, number, total, text, from, .. } => {
+                let label = format!("{stage_name} {number}/{total}");
+                self.write("info", &text, json!({ "step": label, "cached": true, "cache": from }));
+            }
             Event::StepOutput { id, stream, line } => {
                 let stream = match stream {
                     Stream::Stdout => "stdout",

@@ -186,6 +186,10 @@ impl State {
                 self.steps.insert(id, label);
                 self.say(&title);
             }
+            Event::StepCached { stage_name, number, total, text, .. } => {
+                let label = clean(format!("[{stage_name} {number}/{total}]").as_bytes());
+                self.say(&format!("{label} CACHED {}", clean(text.as_bytes())));
+            }
             Event::StepOutput { id, line, .. } => self.output(id, &line),
             Event::StepFinished { id, duration, layer } => {
                 let layer = layer.map_or(String::new(), |(plain, packed)| {

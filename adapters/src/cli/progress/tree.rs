@@ -151,6 +151,11 @@ impl Screen for Tree {
             Event::StepStarted { id, stage_name, number, total, text, .. } => {
                 self.start_step(id, &stage_name, number, total, &text);
             }
+            Event::StepCached { stage_name, number, total, text, .. } => {
+                let label = clean(format!("[{stage_name} {number}/{total}]").as_bytes());
+                let text = self.redactor.redact(clean(text.as_bytes()));
+                self.print(&format!("{} {label} {text} cached", self.paint("32", "✓")));
+            }
             Event::StepOutput { line, .. } => {
                 let line = self.redactor.redact(clean(&line));
                 self.print(&format!("    {line}"));

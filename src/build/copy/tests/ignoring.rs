@@ -73,6 +73,7 @@ fn what_rules_cannot_include_again_is_not_walked() {
             ignore: Some(&rules),
             ignore_file: None,
             keep_owner: false,
+            modes: crate::config::ContextModes::Disk,
             name: "the build context".to_owned(),
         }),
         fetched: &[],

@@ -27,7 +27,14 @@ fn files_in_memory_are_copied_with_owners_links_and_capabilities() {
     }
     let case = case(&["d"], "/t/");
     let (view, name): (&dyn View, _) = (&tree, "the stage 'lib'".to_owned());
-    let source = SourceTree { view, ignore: None, ignore_file: None, keep_owner: true, name };
+    let source = SourceTree {
+        view,
+        ignore: None,
+        ignore_file: None,
+        keep_owner: true,
+        modes: crate::config::ContextModes::Disk,
+        name,
+    };
     let made = copy_entries(&CopyJob {
         step: &case.step,
         source: Some(source),

@@ -103,6 +103,7 @@ impl Case {
             ignore: self.ignore.as_ref(),
             ignore_file: Some(Path::new(".dockerignore")),
             keep_owner: false,
+            modes: crate::config::ContextModes::Disk,
             name: "the build context".to_owned(),
         };
         copy_entries(&CopyJob {

@@ -1,0 +1,468 @@
+//! What of a plan the cache answers for: which steps need not be carried out, which stages nobody
+//! needs, and what is kept of the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::cache::{
+    Cache, Hit, Key, LayerPlace, LayerSource, Made, Record, StepName, explain, hints, state_after,
+};
+use crate::config::{BuildConfig, CacheOutcome};
+use crate::event::Events;
+use crate::layer::{PackedContent, PackedLayer};
+use crate::plan::{Action, CopyFrom, Plan, PlannedStage, StageBase};
+
+use super::Job;
+use super::blobs::{BaseBlob, Blob, Layer};
+use super::images::ImageSource;
+use super::keys::{FilesRead, KeyMaker, StageKeys, StepKey, keyword};
+use super::upload::Uploads;
+
+/// The cache as the steps of one plan see it.
+pub(super) struct Cached<'a> {
+    cache: &'a Cache,
+    config: &'a BuildConfig,
+    events: &'a Events,
+    plan: &'a Plan,
+    keys: &'a [StageKeys],
+    maker: &'a KeyMaker<'a>,
+    /// What is known by the definition of a step.
+    hits: BTreeMap<Key, Hit>,
+    /// Which stages somebody needs.
+    needed: Vec<bool>,
+    /// Whether layers are made of all stages, to be kept; decided once, whatever becomes of the cache.
+    all_layers: bool,
+    /// For each stage the step after which nothing known is of use: the step is carried out, and no
+    /// layer is made of it that a known one could lie on.
+    cutoff: Vec<Option<usize>>,
+    /// Set when a known layer turns out to be lost or wrong.
+    suspect: Arc<AtomicBool>,
+    totals: Totals,
+    /// Stages whose first miss was explained.
+    explained: Mutex<BTreeSet<usize>>,
+}
+
+#[derive(Default)]
+struct Totals {
+    hits: AtomicUsize,
+    misses: AtomicUsize,
+    bytes: AtomicU64,
+    milliseconds: AtomicU64,
+}
+
+/// A step's place in the plan.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    /// Position of the stage.
+    pub(super) stage: usize,
+    /// Position of the step in it.
+    pub(super) step: usize,
+}
+
+impl<'a> Cached<'a> {
+    /// Looks all steps up at once.
+    pub(super) fn plan(
+        cache: &'a Cache,
+        job: &Job<'a>,
+        keys: &'a [StageKeys],
+        maker: &'a KeyMaker<'a>,
+    ) -> Self {
+        let plan = job.plan;
+        let mut cached = Cached {
+            cache,
+            config: job.config,
+            events: job.events,
+            plan,
+            keys,
+            maker,
+            hits: BTreeMap::new(),
+            needed: vec![true; plan.stages.len()],
+            all_layers: cache.keeps_all(),
+            cutoff: vec![None; plan.stages.len()],
+            suspect: Arc::default(),
+            totals: Totals::default(),
+            explained: Mutex::default(),
+        };
+        let mut wanted = Vec::new();
+        for (stage, keys) in keys.iter().enumerate() {
+            for (step, key) in keys.steps.iter().enumerate() {
+                if let Some(key) = key
+                    && cached.takes_part(At { stage, step })
+                    && cached.looks_up(stage)
+                {
+                    wanted.push(key.definition);
+                }
+            }
+        }
+        cached.hits = cache.find(&wanted);
+        cached.decide();
+        if cached.anything_runs() {
+            cached.drop_lost();
+            cached.decide();
+        }
+        cached
+    }
+
+    /// Decides what is of use and who is needed, from what is known by definition.
+    fn decide(&mut self) {
+        self.decide_cutoffs();
+        self.decide_needed();
+    }
+
+    fn decide_cutoffs(&mut self) {
+        self.cutoff = vec![None; self.plan.stages.len()];
+        if self.all_layers {
+            return;
+        }
+        let in_image = self.plan.result_chain();
+        for (stage, planned) in self.plan.stages.iter().enumerate() {
+            if in_image.contains(&stage) {
+                continue;
+            }
+            let inherited = match planned.base {
+                StageBase::Stage(parent) => self.cutoff[parent].is_some(),
+                _ => false,
+            };
+            let missed = |step: &usize| self.runs(At { stage, step: *step });
+            let first = if inherited { Some(0) } else { (0..planned.steps.len()).find(missed) };
+            self.cutoff[stage] = first;
+        }
+    }
+
+    /// Before anything is executed: forgets hits whose layers are not there any more.
+    fn drop_lost(&mut self) {
+        let all: Vec<(Key, Hit)> = self.hits.iter().map(|(k, h)| (*k, h.clone())).collect();
+        let asked: Vec<&Hit> = all.iter().map(|(_, hit)| hit).collect();
+        for ((key, _), there) in all.iter().zip(self.cache.present(&asked)) {
+            if !there {
+                self.hits.remove(key);
+            }
+        }
+    }
+
+    /// Whether the settings let a step be looked up and kept.
+    fn takes_part(&self, at: At) -> bool {
+        match &self.plan.stages[at.stage].steps[at.step].action {
+            Action::Metadata => false,
+            Action::Run(_) | Action::Workdir(_) => self.config.cache.run_layers,
+            Action::Copy(_) => self.config.cache.copy_layers,
+        }
+    }
+
+    /// Whether the steps of a stage are looked up.
+    fn looks_up(&self, stage: usize) -> bool {
+        let stage = &self.plan.stages[stage];
+        let named = |n: &String| n.eq_ignore_ascii_case(&stage.name) || *n == stage.number.to_string();
+        self.cache.reads() && !self.config.cache.no_cache_stages.iter().any(named)
+    }
+
+    /// The result of a step, known by its definition.
+    pub(super) fn hit(&self, at: At) -> Option<&Hit> {
+        let key = self.key(at)?;
+        let hit = self.hits.get(&key.definition)?;
+        let inherited =
+            matches!(self.plan.stages[at.stage].base, StageBase::Stage(p) if self.cutoff[p].is_some());
+        match self.cutoff[at.stage] {
+            Some(_) if inherited => None,
+            Some(first) if at.step > first => None,
+            _ => Some(hit),
+        }
+    }
+
+    /// The keys of a step that takes part.
+    pub(super) fn key(&self, at: At) -> Option<&StepKey> {
+        self.keys[at.stage].steps[at.step].as_ref().filter(|_| self.takes_part(at))
+    }
+
+    /// What keys are made with.
+    pub(super) fn maker(&self) -> &KeyMaker<'a> {
+        self.maker
+    }
+
+    /// The content state a stage starts with, where that is no earlier stage's.
+    pub(super) fn start(&self, stage: usize) -> Option<Key> {
+        self.keys[stage].content
+    }
+
+    /// The result of a step by the contents of what it reads.
+    pub(super) fn find_by_content(&self, at: At, key: Key) -> Option<Hit> {
+        if !self.looks_up(at.stage) {
+            return None;
+        }
+        let hit = self.cache.find(&[key]).remove(&key)?;
+        self.cache.present(&[&hit]).first().is_some_and(|there| *there).then_some(hit)
+    }
+
+    /// Whether anybody needs a stage.
+    pub(super) fn needs(&self, stage: usize) -> bool {
+        self.needed[stage]
+    }
+
+    /// The stages that the target cannot do without, from what is known by definition.
+    fn decide_needed(&mut self) {
+        let mut needed = vec![false; self.plan.stages.len()];
+        needed[self.plan.target] = true;
+        for stage in (0..self.plan.stages.len()).rev() {
+            if !needed[stage] {
+                continue;
+            }
+            if let StageBase::Stage(parent) = self.plan.stages[stage].base {
+                needed[parent] = true;
+            }
+            for (step, planned) in self.plan.stages[stage].steps.iter().enumerate() {
+                if self.hit(At { stage, step }).is_some() {
+                    continue;
+                }
+                for from in planned.action.sources() {
+                    if let CopyFrom::Stage(at) = from {
+                        needed[*at] = true;
+                    }
+                }
+            }
+        }
+        self.needed = needed;
+    }
+
+    /// Whether a step will be carried out, as far as definitions tell.
+    fn runs(&self, at: At) -> bool {
+        self.plan.stages[at.stage].steps[at.step].action.has_layer() && self.hit(at).is_none()
+    }
+
+    fn anything_runs(&self) -> bool {
+        let steps = |stage: usize| 0..self.plan.stages[stage].steps.len();
+        (0..self.plan.stages.len())
+            .filter(|stage| self.needed[*stage])
+            .any(|stage| steps(stage).any(|step| self.runs(At { stage, step })))
+    }
+
+    /// Whether a command may have to run in a stage from a step on, or in a stage built on it.
+    pub(super) fn needs_disk(&self, stage: usize, from: usize) -> bool {
+        if !self.needed[stage] {
+            return false;
+        }
+        let planned = &self.plan.stages[stage];
+        let command = |step: usize| {
+            matches!(planned.steps[step].action, Action::Run(_)) && self.runs(At { stage, step })
+        };
+        if (from..planned.steps.len()).any(command) {
+            return true;
+        }
+        let built_on = |s: &PlannedStage| matches!(s.base, StageBase::Stage(p) if p == stage);
+        let children = self.plan.stages.iter().enumerate().filter(|(_, s)| built_on(s));
+        children.map(|(at, _)| at).any(|at| self.needs_disk(at, 0))
+    }
+
+    /// The layers of the leading steps that are known: what a stage's tree starts with, beside its
+    /// base's.
+    pub(super) fn leading(&self, stage: usize) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        for (step, planned) in self.plan.stages[stage].steps.iter().enumerate() {
+            if !planned.action.has_layer() {
+                continue;
+            }
+            match self.hit(At { stage, step }) {
+                Some(hit) => layers.push(self.layer(hit)),
+                None => break,
+            }
+        }
+        layers
+    }
+
+    /// A known layer.
+    pub(super) fn layer(&self, hit: &Hit) -> Layer {
+        let source = match &hit.place {
+            LayerPlace::Repository(reference) => ImageSource::Registry(reference.clone()),
+            LayerPlace::Layout(layout) => ImageSource::Layout(layout.clone()),
+        };
+        let blob = BaseBlob::cached(source, hit.record.layer.clone(), self.suspect.clone());
+        Layer {
+            descriptor: hit.record.layer.clone(),
+            diff_id: hit.record.diff_id,
+            blob: Blob::Base(Arc::new(blob)),
+        }
+    }
+
+    /// Whether layers are made of stages that are not in the image, to be kept.
+    pub(super) fn wants_all_layers(&self) -> bool {
+        self.all_layers
+    }
+
+    /// Whether content ids are of any use.
+    pub(super) fn wants_content(&self) -> bool {
+        self.cache.keeps() || self.cache.reads()
+    }
+
+    /// Notes a step that was not carried out. One known by its content answers to its definition
+    /// from now on.
+    pub(super) fn took(&self, at: At, hit: &Hit, in_image: bool) {
+        self.totals.hits.fetch_add(1, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(hit.record.layer.size, Ordering::Relaxed);
+        self.totals.milliseconds.fetch_add(hit.record.milliseconds, Ordering::Relaxed);
+        let Some(key) = self.key(at) else { return };
+        if hit.record.keys.contains(&key.definition) {
+            self.cache.used(hit, in_image);
+            return;
+        }
+        let contents = hit.record.keys.iter().skip(1).copied();
+        let record = Record {
+            keys: std::iter::once(key.definition).chain(contents).collect(),
+            step: self.name(at),
+            components: hints(&key.components, &key.details()),
+            ..hit.record.clone()
+        };
+        let layer = match &hit.place {
+            LayerPlace::Repository(reference) => LayerSource::Repository(reference.clone()),
+            LayerPlace::Layout(layout) => {
+                let path = layout.blob_path(&hit.record.layer.digest);
+                LayerSource::File { path, mount_from: Vec::new() }
+            }
+        };
+        self.cache.keep(&Made { record, layer, ready: None, in_image });
+    }
+
+    /// Notes a step that is carried out, and says why if that is of interest.
+    pub(super) fn missed(&self, at: At) {
+        self.totals.misses.fetch_add(1, Ordering::Relaxed);
+        let Some(key) = self.key(at) else { return };
+        let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = explained.insert(at.stage);
+        if !(first || self.config.cache.explain) || !self.looks_up(at.stage) {
+            return;
+        }
+        let name = self.name(at);
+        let components = hints(&key.components, &key.details());
+        let label = format!("[{} {}]", name.stage, name.number + 1);
+        match explain::nearest(&name, &components, &self.cache.known()) {
+            Some(difference) => {
+                self.events.info(format!(
+                    "{label} {} is not in the cache: {}",
+                    name.instruction,
+                    difference.reason()
+                ));
+                if self.config.cache.explain {
+                    for line in difference.lines() {
+                        self.events.info(format!("{label}   {line}"));
+                    }
+                }
+            }
+            None if self.config.cache.explain => {
+                self.events
+                    .info(format!("{label} {} is not in the cache: nothing like it is", name.instruction));
+            }
+            None => {}
+        }
+    }
+
+    fn name(&self, at: At) -> StepName {
+        let stage = &self.plan.stages[at.stage];
+        StepName {
+            stage: stage.name.clone(),
+            number: at.step + 1,
+            instruction: keyword(&stage.steps[at.step].action).to_owned(),
+        }
+    }
+
+    /// Keeps the layer of a step that was carried out. `state` is the content state before it.
+    pub(super) fn keep(&self, at: At, made: &MadeLayer<'_>) {
+        let Some(key) = self.key(at).filter(|_| self.cache.keeps()) else { return };
+        if !self.is_what_was_read(at, key, &made.content) {
+            let name = self.name(at);
+            self.events.warn(format!(
+                "the result of step {} of '{}' is not kept in the cache: its files changed while they were copied",
+                name.number + 1,
+                name.stage
+            ));
+            return;
+        }
+        let content = key.content(made.state, made.read);
+        let record = Record {
+            version: Record::current_version(),
+            keys: std::iter::once(key.definition).chain(content).collect(),
+            layer: made.layer.descriptor.clone(),
+            diff_id: made.layer.diff_id,
+            content_id: made.content.id,
+            created: made.created,
+            newest: made.content.newest,
+            milliseconds: u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
+            step: self.name(at),
+            components: hints(&key.components, &key.details()),
+        };
+        let mount_from = made.uploads.map(|u| u.repositories().to_vec()).unwrap_or_default();
+        let ready = made.uploads.and_then(|u| u.watch(&made.layer.descriptor.digest));
+        let layer = LayerSource::File { path: made.packed.path.clone(), mount_from };
+        self.cache.keep(&Made { record, layer, ready, in_image: made.uploads.is_some() });
+    }
+
+    /// Whether a copy from a context packed the same bytes that its key was made of.
+    fn is_what_was_read(&self, at: At, key: &StepKey, content: &PackedContent) -> bool {
+        match &self.plan.stages[at.stage].steps[at.step].action {
+            // An archive's files are not what was read.
+            Action::Copy(copy) if copy.add => true,
+            Action::Copy(_) => key.files.iter().all(|(_, files)| files.contents == content.files),
+            _ => true,
+        }
+    }
+
+    /// Whether a command may have to run anywhere.
+    pub(super) fn any_needs_disk(&self) -> bool {
+        (0..self.plan.stages.len()).any(|stage| self.needs_disk(stage, 0))
+    }
+
+    /// Whether a known layer turned out to be lost or wrong.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::SeqCst)
+    }
+
+    /// Waits until everything is kept.
+    pub(super) fn finish(&self, cancelled: &dyn Fn() -> bool) {
+        self.cache.finish(cancelled);
+    }
+
+    /// Notes the steps of a stage that nobody needs.
+    pub(super) fn skipped(&self, stage: usize) {
+        for (step, planned) in self.plan.stages[stage].steps.iter().enumerate() {
+            if planned.action.has_layer() {
+                self.totals.hits.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(hit) = self.hit(At { stage, step }) {
+                self.totals.bytes.fetch_add(hit.record.layer.size, Ordering::Relaxed);
+                self.totals.milliseconds.fetch_add(hit.record.milliseconds, Ordering::Relaxed);
+                self.cache.used(hit, false);
+            }
+        }
+    }
+
+    /// What the cache did.
+    pub(super) fn outcome(&self) -> CacheOutcome {
+        let totals = &self.totals;
+        CacheOutcome {
+            hits: totals.hits.load(Ordering::Relaxed),
+            misses: totals.misses.load(Ordering::Relaxed),
+            bytes_saved: totals.bytes.load(Ordering::Relaxed),
+            time_saved: Duration::from_millis(totals.milliseconds.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// A layer that a step made.
+pub(super) struct MadeLayer<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) packed: &'a PackedLayer,
+    pub(super) content: PackedContent,
+    /// The content state before the step.
+    pub(super) state: Option<&'a Key>,
+    /// What was read of other stages.
+    pub(super) read: &'a [FilesRead],
+    /// When the step ended, in seconds since 1970.
+    pub(super) created: i64,
+    pub(super) took: Duration,
+    /// Where the layer goes as a part of the image.
+    pub(super) uploads: Option<&'a Uploads>,
+}
+
+/// The content state after a layer.
+pub(super) fn content_after(state: Option<&Key>, content: Option<&crate::image::ContentId>) -> Option<Key> {
+    Some(state_after(state?, content?.bytes()))
+}

@@ -1,0 +1,45 @@
+//! Opens the cache of a build.
+
+use crate::cache::{Cache, CacheSettings, index_name};
+use crate::config::{BuildConfig, CacheLocation};
+use crate::event::Events;
+use crate::image::{Platform, Reference};
+
+use super::Session;
+
+/// The cache that the configuration asks for, its indexes already asked for.
+pub(super) fn open(
+    config: &BuildConfig,
+    session: &Session<'_>,
+    platform: &Platform,
+    events: &Events,
+) -> Option<Cache> {
+    let wanted = &config.cache;
+    if wanted.from.is_empty() && wanted.to.is_empty() {
+        return None;
+    }
+    if config.single_snapshot {
+        events.warn("with --single-snapshot steps have no layers of their own: the layer cache is not used");
+        return None;
+    }
+    let image = config.destinations.first();
+    let image = image.map(|d| format!("{}/{}", d.registry(), d.repository())).unwrap_or_default();
+    let target = config.target.as_deref().unwrap_or_default();
+    let settings = CacheSettings {
+        config: wanted.clone(),
+        index: index_name(&wanted.scope, &image, target, &platform.to_string()),
+        now: jiff::Timestamp::now().as_second(),
+        epoch: config.source_date_epoch,
+    };
+    Some(Cache::open(settings, &session.network, &session.registry, events))
+}
+
+/// The repositories whose credentials the cache needs.
+pub(super) fn references(config: &BuildConfig) -> Vec<Reference> {
+    let all = config.cache.from.iter().chain(config.cache.to.iter().map(|e| &e.location));
+    let registry = |l: &CacheLocation| match l {
+        CacheLocation::Registry(reference) => Some(reference.clone()),
+        CacheLocation::Directory(_) => None,
+    };
+    all.filter_map(registry).collect()
+}
