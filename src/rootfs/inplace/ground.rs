@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -69,6 +70,25 @@ fn new_id() -> String {
     format!("{:016x}", std::hash::RandomState::new().build_hasher().finish())
 }
 
+/// How long a build that was killed may need until its last process is gone.
+const LAST_PROCESS: Duration = Duration::from_secs(3);
+
+/// Takes the lock of a container's root. Processes of a build that was killed hold it until the
+/// kernel has ended them, which is not at once.
+fn take(lock: &File) -> Result<(), RootfsError> {
+    let until = Instant::now() + LAST_PROCESS;
+    while lock.try_lock().is_err() {
+        if Instant::now() >= until {
+            return Err(RootfsError::Refused {
+                reason: "another build is using this container's root".to_owned(),
+                help: Some("wait for it, or build in a container of its own".to_owned()),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 impl Ground {
     /// Opens root and home; reads the journal of a build that was killed.
     pub(super) fn open(site: Site, conflict: MountConflict, events: Events) -> Result<Ground, RootfsError> {
@@ -86,12 +106,7 @@ impl Ground {
         let home = Arc::new(OwnedFd::from(File::open(&site.home).map_err(io("open", &site.home))?));
         let lock_path = site.home.join("lock");
         let lock = File::create(&lock_path).map_err(io("create", &lock_path))?;
-        if lock.try_lock().is_err() {
-            return Err(RootfsError::Refused {
-                reason: "another build is using this container's root".to_owned(),
-                help: Some("wait for it, or build in a container of its own".to_owned()),
-            });
-        }
+        take(&lock)?;
         let journal_path = site.home.join("journal");
         let found = journal::read(&home).map_err(io("read", &journal_path))?;
         let journal = match &found {
