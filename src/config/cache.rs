@@ -1,0 +1,94 @@
+//! What is remembered from build to build, and where.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::image::Reference;
+
+/// Where the results of steps are looked up and kept, and which.
+#[derive(Debug, Clone)]
+pub struct CacheConfig {
+    /// Where results are looked up, in order.
+    pub from: Vec<CacheLocation>,
+    /// Where results are kept.
+    pub to: Vec<CacheExport>,
+    /// Directory with base images; those that are pulled are kept there if it is to be written.
+    pub bases: Option<BaseDirectory>,
+    /// Results older than this are not used.
+    pub ttl: Duration,
+    /// Whether `COPY` and `ADD` take part.
+    pub copy_layers: bool,
+    /// Whether `RUN` and `WORKDIR` take part.
+    pub run_layers: bool,
+    /// Whether anything is looked up; what is made is kept either way.
+    pub read: bool,
+    /// Stages, by name or number, that look nothing up.
+    pub no_cache_stages: Vec<String>,
+    /// Separates those who must not share results; a part of every key.
+    pub scope: String,
+    /// Whether misses are explained with the whole comparison.
+    pub explain: bool,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        CacheConfig {
+            from: Vec::new(),
+            to: Vec::new(),
+            bases: None,
+            // kaniko's --cache-ttl
+            ttl: Duration::from_secs(14 * 24 * 3600),
+            copy_layers: true,
+            run_layers: true,
+            read: true,
+            no_cache_stages: Vec::new(),
+            scope: String::new(),
+            explain: false,
+        }
+    }
+}
+
+/// A directory with base images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseDirectory {
+    /// The directory.
+    pub path: PathBuf,
+    /// Whether it is made, and images are kept there.
+    pub write: bool,
+}
+
+/// Where results of steps are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheLocation {
+    /// A repository; the tag counts for nothing.
+    Registry(Reference),
+    /// A directory, which is an OCI layout and a little more.
+    Directory(PathBuf),
+}
+
+impl std::fmt::Display for CacheLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CacheLocation::Registry(r) => write!(f, "{}/{}", r.registry(), r.repository()),
+            CacheLocation::Directory(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Where results of steps are kept, and of which.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheExport {
+    /// The place.
+    pub location: CacheLocation,
+    /// Of which steps.
+    pub mode: CacheMode,
+}
+
+/// The steps whose results are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheMode {
+    /// Those whose layers are in the image.
+    Min,
+    /// All.
+    Max,
+}
