@@ -299,3 +299,19 @@ fn a_stage_without_layers_uses_nothing_after_what_it_carried_out() {
     again.succeeded();
     assert_eq!(registry.image("app:1").layer(-1).listing(), first.layer(-1).listing());
 }
+
+#[test]
+fn the_capabilities_of_a_context_file_count() {
+    let (_registry, proxy) = registry();
+    let build = |script: &str| {
+        cached(&proxy, "FROM BASE\nCOPY tool /tool\nCOPY --chown=1:1 tool /other/\n")
+            .prepare(&format!("echo tool > tool; {script}"))
+            .without_layout()
+            .run(Place::Overlay)
+    };
+    let with = "setcap cap_net_bind_service=ep tool";
+    assert_eq!(totals(&build(with)), "0 of 2 steps");
+    assert_eq!(totals(&build("true")), "0 of 2 steps");
+    assert_eq!(totals(&build(with)), "2 of 2 steps");
+    assert_eq!(totals(&build("true")), "2 of 2 steps");
+}

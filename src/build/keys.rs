@@ -9,7 +9,9 @@ use crate::cache::{Components, Fingerprint, Key, KeyKind, state_after};
 use crate::config::{BuildConfig, Compression};
 use crate::context::Context;
 use crate::image::{ChainId, ContentId, Platform};
-use crate::layer::{Content, Entry, IdentityHasher, Kind, Listing, content_digests};
+use crate::layer::{
+    BareView, CAPABILITY, Content, Entry, FileRead, IdentityHasher, Kind, Listing, read_files,
+};
 use crate::plan::{
     Access, Action, CacheMount, CopyFrom, CopySource, CopyStep, FileOwner, FromImage, PlannedStage, RunMount,
     RunMountKind, RunNetwork, RunSecurity, RunStep, StageBase,
@@ -90,8 +92,11 @@ pub(super) struct StageKeys {
     end: Option<Key>,
 }
 
-/// Digests of files by tree and path.
-type Known = HashMap<(usize, Vec<u8>), [u8; 32]>;
+/// A tree, and a path below it.
+type Place = (usize, Vec<u8>);
+
+/// What is known of files that were read.
+type Known = HashMap<Place, FileRead>;
 
 /// What keys are computed from.
 pub(super) struct KeyMaker<'a> {
@@ -104,7 +109,7 @@ pub(super) struct KeyMaker<'a> {
     /// What `ADD` fetches.
     pub(super) remotes: &'a Remotes,
     pub(super) threads: usize,
-    /// Digests of context files by tree and path, so that each is read once.
+    /// What was read of context files, so that each is read once.
     known: std::sync::Mutex<Known>,
 }
 
@@ -269,7 +274,9 @@ impl<'a> KeyMaker<'a> {
     /// each has its own name, archives as the files they are.
     fn read(&self, copy: &CopyStep, source: Option<SourceTree<'_>>) -> Result<FilesRead, Error> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        self.read_knowing(copy, source, &mut known)
+        let Some(source) = source else { return self.read_knowing(copy, None, &mut known, false) };
+        let view = BareView(source.view);
+        self.read_knowing(copy, Some(SourceTree { view: &view, ..source }), &mut known, true)
     }
 
     /// The same of a tree that may be another the next time.
@@ -278,7 +285,7 @@ impl<'a> KeyMaker<'a> {
         copy: &CopyStep,
         source: Option<SourceTree<'_>>,
     ) -> Result<FilesRead, Error> {
-        self.read_knowing(copy, source, &mut Known::new())
+        self.read_knowing(copy, source, &mut Known::new(), false)
     }
 
     fn read_knowing(
@@ -286,6 +293,7 @@ impl<'a> KeyMaker<'a> {
         copy: &CopyStep,
         source: Option<SourceTree<'_>>,
         known: &mut Known,
+        bare: bool,
     ) -> Result<FilesRead, Error> {
         let mut step = copy.clone();
         step.add = false;
@@ -312,28 +320,37 @@ impl<'a> KeyMaker<'a> {
         if copy.chown.is_some() {
             entries.iter_mut().for_each(|e| (e.uid, e.gid) = (0, 0));
         }
-        self.identify(&entries, known)
+        self.identify(entries, known, bare)
     }
 
-    fn identify(&self, entries: &[Entry], known: &mut Known) -> Result<FilesRead, Error> {
-        let fresh: Vec<Entry> =
-            entries.iter().filter(|e| place(e).is_none_or(|p| !known.contains_key(&p))).cloned().collect();
-        let digests = content_digests(&fresh, self.threads).map_err(Error::from_display)?;
-        let mut read = fresh.iter().zip(digests);
+    /// What entries hold. `bare` are those of a [`BareView`], whose capabilities are still to be read.
+    fn identify(&self, entries: Vec<Entry>, known: &mut Known, bare: bool) -> Result<FilesRead, Error> {
+        let places: Vec<Option<Place>> = entries.iter().map(place).collect();
+        let is_fresh = |at: &Option<Place>| at.as_ref().is_none_or(|at| !known.contains_key(at));
+        let fresh: Vec<bool> = places.iter().map(is_fresh).collect();
+        let unread: Vec<&Entry> = entries.iter().zip(&fresh).filter(|(_, f)| **f).map(|(e, _)| e).collect();
+        let mut read = read_files(&unread, self.threads).map_err(Error::from_display)?.into_iter();
         let mut hasher = IdentityHasher::default();
         let mut details = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let earlier = place(entry).and_then(|p| known.get(&p).copied());
-            let digest = match earlier {
-                Some(digest) => Some(digest),
-                None => read.next().and_then(|(_, digest)| digest),
+        for ((mut entry, place), fresh) in entries.into_iter().zip(places).zip(fresh) {
+            let file = match &place {
+                _ if fresh => read.next().flatten(),
+                Some(place) => known.get(place).cloned(),
+                None => None,
             };
-            if let (Some(place), Some(digest), None) = (place(entry), digest, earlier) {
-                known.insert(place, digest);
+            let digest = file.as_ref().map(|f| f.digest);
+            if bare && let Some(value) = file.as_ref().and_then(|f| f.capability.as_deref()) {
+                entry.xattrs.push((CAPABILITY.into(), value.to_vec()));
             }
-            hasher.add(entry, digest.as_ref());
+            if let (true, Some(place), Some(file)) = (fresh, place, file) {
+                known.insert(place, file);
+            }
+            hasher.add(&entry, digest.as_ref());
             if entry.kind != Kind::Directory {
-                details.push((String::from_utf8_lossy(&entry.path).into_owned(), hint(entry, digest)));
+                let hint = hint(&entry, digest);
+                let name = String::from_utf8(entry.path)
+                    .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+                details.push((name, hint));
             }
         }
         let (id, contents) = hasher.finish();
@@ -342,7 +359,7 @@ impl<'a> KeyMaker<'a> {
 }
 
 /// Where a file's content is on disk: the same for all copies of one tree.
-fn place(entry: &Entry) -> Option<(usize, Vec<u8>)> {
+fn place(entry: &Entry) -> Option<Place> {
     match &entry.content {
         Content::At(tree, path) => {
             Some((std::sync::Arc::as_ptr(tree) as usize, path.as_os_str().as_bytes().to_vec()))

@@ -2,12 +2,14 @@
 //! files that a step will read (`docs/cache-format.md`, "Content ids").
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
+use super::capability::open_capability;
 use super::content::{ContentError, Contents};
 use super::entry::{Content, Entry, Kind};
 use crate::image::ContentId;
@@ -88,14 +90,23 @@ fn kind_byte(kind: &Kind) -> u8 {
     }
 }
 
-/// The SHA-256 of every regular file's content, in the order of the entries, read on `threads`
-/// threads.
+/// What reading a regular file said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRead {
+    /// SHA-256 of the content.
+    pub digest: [u8; 32],
+    /// The value of `security.capability`, of a file that stands on disk by itself.
+    pub capability: Option<Box<[u8]>>,
+}
+
+/// Reads every regular file, in the order of the entries, on `threads` threads; `None` for an entry
+/// that is none.
 ///
 /// # Errors
 /// A file cannot be read, or is not of the size its entry says.
-pub fn content_digests(entries: &[Entry], threads: usize) -> io::Result<Vec<Option<[u8; 32]>>> {
-    let mut digests = vec![None; entries.len()];
-    let slots: Vec<Mutex<&mut [Option<[u8; 32]>]>> = digests.chunks_mut(BATCH).map(Mutex::new).collect();
+pub fn read_files(entries: &[&Entry], threads: usize) -> io::Result<Vec<Option<FileRead>>> {
+    let mut files = vec![None; entries.len()];
+    let slots: Vec<Mutex<&mut [Option<FileRead>]>> = files.chunks_mut(BATCH).map(Mutex::new).collect();
     let next = AtomicUsize::new(0);
     let work = || -> io::Result<()> {
         let mut reader = Reader { contents: Contents::default(), buffer: vec![0; READ] };
@@ -103,8 +114,8 @@ pub fn content_digests(entries: &[Entry], threads: usize) -> io::Result<Vec<Opti
             let batch = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = slots.get(batch) else { return Ok(()) };
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            for (digest, entry) in slot.iter_mut().zip(&entries[batch * BATCH..]) {
-                *digest = reader.digest(entry)?;
+            for (file, entry) in slot.iter_mut().zip(&entries[batch * BATCH..]) {
+                *file = reader.read(entry)?;
             }
         }
     };
@@ -118,7 +129,7 @@ pub fn content_digests(entries: &[Entry], threads: usize) -> io::Result<Vec<Opti
         }
         outcome
     })?;
-    Ok(digests)
+    Ok(files)
 }
 
 /// What one thread reads files with.
@@ -128,10 +139,10 @@ struct Reader {
 }
 
 impl Reader {
-    fn digest(&mut self, entry: &Entry) -> io::Result<Option<[u8; 32]>> {
+    fn read(&mut self, entry: &Entry) -> io::Result<Option<FileRead>> {
         let Kind::File { size } = entry.kind else { return Ok(None) };
         if let Content::Bytes(bytes) = &entry.content {
-            return Ok(Some(Sha256::digest(bytes).into()));
+            return Ok(Some(FileRead { digest: Sha256::digest(bytes).into(), capability: None }));
         }
         let named = |error: io::Error| {
             let path = String::from_utf8_lossy(&entry.path).into_owned();
@@ -155,7 +166,12 @@ impl Reader {
             hash.update(&self.buffer[..n]);
             left -= n as u64;
         }
-        Ok(Some(hash.finalize().into()))
+        let capability = match entry.content {
+            Content::At(..) => open_capability(file.as_fd()).map_err(|e| named(e.into()))?,
+            _ => None,
+        };
+        let capability = capability.map(Vec::into_boxed_slice);
+        Ok(Some(FileRead { digest: hash.finalize().into(), capability }))
     }
 }
 
@@ -179,10 +195,11 @@ mod tests {
     }
 
     fn id(entries: &[Entry]) -> ContentId {
-        let digests = content_digests(entries, 2).unwrap();
+        let all: Vec<&Entry> = entries.iter().collect();
+        let files = read_files(&all, 2).unwrap();
         let mut hasher = IdentityHasher::default();
-        for (entry, digest) in entries.iter().zip(&digests) {
-            hasher.add(entry, digest.as_ref());
+        for (entry, file) in entries.iter().zip(&files) {
+            hasher.add(entry, file.as_ref().map(|f| &f.digest));
         }
         hasher.finish().0
     }
@@ -231,9 +248,10 @@ mod tests {
                 Entry { kind, content, ..file(&name, "") }
             })
             .collect();
-        assert_eq!(content_digests(&entries, 1).unwrap(), content_digests(&entries, 5).unwrap());
+        let entries: Vec<&Entry> = entries.iter().collect();
+        assert_eq!(read_files(&entries, 1).unwrap(), read_files(&entries, 5).unwrap());
         std::fs::write(tree.path().join("f010"), "").unwrap();
-        let error = content_digests(&entries, 3).unwrap_err().to_string();
+        let error = read_files(&entries, 3).unwrap_err().to_string();
         assert!(error.contains("f010"), "{error}");
     }
 }

@@ -16,6 +16,20 @@ use super::view::{LinkId, SourceEntry};
 
 /// What is at `at` below a directory, as the entry of `path`; `None` if nothing is.
 pub(super) fn entry(directory: Arc<OwnedFd>, at: PathBuf, path: &[u8]) -> io::Result<Option<SourceEntry>> {
+    let Some(mut found) = bare_entry(directory, at, path)? else { return Ok(None) };
+    if let Content::At(directory, at) = &found.entry.content {
+        let capability = file_capability(directory.as_fd(), at.as_os_str().as_bytes())?;
+        found.entry.xattrs.extend(capability.map(|value| (CAPABILITY.into(), value)));
+    }
+    Ok(Some(found))
+}
+
+/// The same without the capabilities of a regular file, which cost as much as the rest.
+pub(super) fn bare_entry(
+    directory: Arc<OwnedFd>,
+    at: PathBuf,
+    path: &[u8],
+) -> io::Result<Option<SourceEntry>> {
     let flags = AtFlags::SYMLINK_NOFOLLOW
         | if at.as_os_str().is_empty() { AtFlags::EMPTY_PATH } else { AtFlags::empty() };
     // Not statx: some seccomp profiles refuse it, and nothing here needs it.
@@ -38,7 +52,6 @@ pub(super) fn entry(directory: Arc<OwnedFd>, at: PathBuf, path: &[u8]) -> io::Re
             (file_type, major, minor) = device;
         }
     }
-    let mut xattrs = Vec::new();
     let mut link = None;
     let (kind, content) = match file_type {
         FileType::Directory => (Kind::Directory, Content::None),
@@ -52,8 +65,6 @@ pub(super) fn entry(directory: Arc<OwnedFd>, at: PathBuf, path: &[u8]) -> io::Re
         // A socket becomes an empty file, as in BuildKit's copy.
         FileType::Socket | FileType::Unknown => (Kind::File { size: 0 }, Content::Bytes(Arc::default())),
         FileType::RegularFile => {
-            let capability = file_capability(directory.as_fd(), name)?;
-            xattrs.extend(capability.map(|value| (CAPABILITY.into(), value)));
             if stat.st_nlink > 1 {
                 link = Some(LinkId(stat.st_dev, stat.st_ino));
             }
@@ -67,7 +78,7 @@ pub(super) fn entry(directory: Arc<OwnedFd>, at: PathBuf, path: &[u8]) -> io::Re
         uid: owner.0,
         gid: owner.1,
         mtime,
-        xattrs,
+        xattrs: Vec::new(),
         content,
     };
     Ok(Some(SourceEntry { entry, link }))

@@ -1,6 +1,7 @@
 //! Layers: tree changes to tar to a compressed blob, and back.
 
 mod apply;
+mod bare_view;
 mod capability;
 mod compress;
 mod content;
@@ -29,12 +30,13 @@ mod unpack;
 mod view;
 mod write;
 
+pub use bare_view::BareView;
 pub use capability::{CAPABILITY, file_capability};
 pub use compress::LevelError;
 pub use decompress::{LayerError, LayerSource, decoder};
 pub use disk_view::DirView;
 pub use entry::{Content, Entry, Kind, Timestamp};
-pub use identity::{IdentityHasher, content_digests};
+pub use identity::{FileRead, IdentityHasher, read_files};
 pub use listing::Listing;
 pub use owner::{keep as keep_owner, record_of, set_open_owner, set_owner};
 pub use pack::{PackError, PackOptions, PackedContent, PackedLayer, pack, pack_followed};
