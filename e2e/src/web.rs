@@ -27,17 +27,24 @@ pub struct Page {
     pub body: Vec<u8>,
     /// How often the connection is closed half way.
     pub cut: usize,
+    /// The `Authorization` header without which it is not shown.
+    pub authorization: Option<String>,
 }
 
 impl Page {
     /// A page of these bytes.
     pub fn of(body: impl Into<Vec<u8>>) -> Page {
-        Page { status: 200, headers: Vec::new(), body: body.into(), cut: 0 }
+        Page { status: 200, headers: Vec::new(), body: body.into(), cut: 0, authorization: None }
     }
 
     /// A page that leads elsewhere.
     pub fn redirect(to: &str) -> Page {
         Page { status: 302, ..Page::of("") }.header("Location", to)
+    }
+
+    /// Shows it only to who sends this `Authorization` header.
+    pub fn private(self, authorization: &str) -> Page {
+        Page { authorization: Some(authorization.to_owned()), ..self }
     }
 
     /// Adds a header.
@@ -179,6 +186,9 @@ impl State {
             found
         };
         let page = page.unwrap_or_else(|| Page { status: 404, ..Page::of("no such page") });
+        if page.authorization.as_ref().is_some_and(|wanted| *wanted != authorization) {
+            return write_page(stream, &Page { status: 401, ..Page::of("who are you?") }, 0);
+        }
         let range =
             head.header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         write_page(stream, &page, range.unwrap_or(0))

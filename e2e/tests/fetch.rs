@@ -247,12 +247,8 @@ fn submodules_come_along_but_not_from_this_machine() {
     assert!(said.contains("not allowed"), "{said}");
 }
 
-#[test]
-fn credentials_of_a_url_reach_the_server_and_nothing_else() {
-    let server = WebServer::with_password("me:hunter2hunter2");
-    let url = repository(&server, "r.git");
-    let with_password = url.replace("http://", "http://me:hunter2hunter2@");
-    // A program named git that tells what it was given.
+/// A directory with a program named git that writes to `log` what it was given.
+fn spy() -> tempfile::TempDir {
     let spy = yadokari_e2e::scratch();
     let script = format!(
         "#!/bin/sh\n{{ echo \"$@\"; env; }} >> {0}/log\nexec /usr/bin/git \"$@\"\n",
@@ -260,6 +256,15 @@ fn credentials_of_a_url_reach_the_server_and_nothing_else() {
     );
     std::fs::write(spy.path().join("git"), script).expect("written");
     run(std::process::Command::new("chmod").arg("755").arg(spy.path().join("git")));
+    spy
+}
+
+#[test]
+fn credentials_of_a_url_reach_the_server_and_nothing_else() {
+    let server = WebServer::with_password("me:hunter2hunter2");
+    let url = repository(&server, "r.git");
+    let with_password = url.replace("http://", "http://me:hunter2hunter2@");
+    let spy = spy();
     let built = Build::new(&format!("FROM scratch\nADD --keep-git-dir {with_password} /src\n"))
         .env("PATH", &format!("{}:/usr/bin:/bin", spy.path().display()))
         .run(Place::Overlay);
@@ -273,6 +278,74 @@ fn credentials_of_a_url_reach_the_server_and_nothing_else() {
     let wrong = url.replace("http://", "http://me:wrongwrong@");
     let said = refusal(&format!("FROM scratch\nADD {wrong} /src\n"));
     assert!(said.contains("Authentication failed") && !said.contains("wrongwrong@"), "{said}");
+}
+
+#[test]
+fn a_private_repository_is_read_with_a_secret() {
+    let server = WebServer::with_password("x-access-token:hunter2hunter2");
+    let url = repository(&server, "r.git");
+    // base64 of x-access-token:hunter2hunter2
+    let (basic, host) = ("eC1hY2Nlc3MtdG9rZW46aHVudGVyMmh1bnRlcjI=", server.host());
+    let dockerfile = format!("FROM scratch\nADD --keep-git-dir {url} /src\n");
+    for (id, value) in [
+        (format!("GIT_AUTH_TOKEN.{host}"), "hunter2hunter2\n".to_owned()),
+        ("GIT_AUTH_TOKEN".to_owned(), "hunter2hunter2".to_owned()),
+        (format!("GIT_AUTH_HEADER.{host}"), format!("Basic {basic}")),
+    ] {
+        let spy = spy();
+        let file = spy.path().join("secret");
+        std::fs::write(&file, value).expect("written");
+        let built = Build::new(&dockerfile)
+            .env("PATH", &format!("{}:/usr/bin:/bin", spy.path().display()))
+            .flag(&format!("--secret=id={id},src={}", file.display()))
+            .run(Place::Overlay);
+        let image = built.image();
+        let layer = String::from_utf8_lossy(&image.layer(-1).tar).into_owned();
+        let log = std::fs::read_to_string(spy.path().join("log")).expect("git ran");
+        assert!(layer.contains("three\n") && log.contains("ls-remote"), "{id}: {log}");
+        for text in [&layer, &log, &built.finished.output()] {
+            assert!(!text.contains("hunter2") && !text.contains(basic), "{id}: {text}");
+        }
+    }
+    for other in ["GIT_AUTH_TOKEN.127.0.0.1", "GIT_AUTH_TOKEN.other", "HTTP_AUTH_TOKEN_127.0.0.1"] {
+        let built = Build::new(&dockerfile)
+            .env("TOKEN", "hunter2hunter2")
+            .flag(&format!("--secret=id={other},env=TOKEN"))
+            .run(Place::Overlay);
+        let said = built.failed(1);
+        assert!(said.contains("--secret id=GIT_AUTH_TOKEN.<host>") && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_private_file_is_read_with_a_secret() {
+    let server = WebServer::start();
+    server.page("/f", Page::of("hello").private("Bearer hunter2hunter2"));
+    let dockerfile = format!("FROM scratch\nADD {} /f\n", server.url("/f"));
+    let with = |id: &str, value: &str| {
+        Build::new(&dockerfile)
+            .env("VALUE", value)
+            .flag(&format!("--secret=id={id},env=VALUE"))
+            .run(Place::Overlay)
+    };
+    for (id, value) in [
+        ("HTTP_AUTH_TOKEN_127.0.0.1", "hunter2hunter2"),
+        ("HTTP_AUTH_HEADER_127.0.0.1", "Bearer hunter2hunter2"),
+    ] {
+        let built = with(id, value);
+        assert_eq!(built.image().layer(-1).listing(), "f 0600 0:0 f \"hello\"\n");
+        assert!(!built.finished.output().contains("hunter2"), "{}", built.finished.output());
+    }
+    let before = server.requests().len();
+    for id in ["HTTP_AUTH_TOKEN_localhost", "GIT_AUTH_TOKEN"] {
+        let built = with(id, "hunter2hunter2");
+        let said = built.failed(1);
+        assert!(said.contains("answered 401") && said.contains("id=HTTP_AUTH_TOKEN_<host>"), "{said}");
+    }
+    assert!(server.requests()[before..].iter().all(|request| request == "GET /f"), "shown to no other host");
+    let built = with("HTTP_AUTH_TOKEN_127.0.0.1", "hunter2\nhunter2");
+    let said = built.failed(1);
+    assert!(said.contains("is not one line of ASCII text") && !said.contains("hunter2"), "{said}");
 }
 
 #[test]

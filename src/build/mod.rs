@@ -11,6 +11,7 @@ mod demands;
 mod describe;
 mod error;
 mod executor;
+mod fetching;
 mod idle;
 mod images;
 mod keys;
@@ -42,8 +43,8 @@ pub use warm::{WarmConfig, Warmed, warm};
 
 use crate::cache::Cache;
 use crate::config::{
-    BuildConfig, BuildOutcome, CacheOutcome, Compression, ImageFormat, LayerOutcome, SecretSource,
-    StepOutcome,
+    BuildConfig, BuildOutcome, CacheOutcome, Compression, FetchConfig, ImageFormat, LayerOutcome,
+    SecretSource, StepOutcome,
 };
 use crate::context::{self, Context};
 use crate::dockerfile;
@@ -301,12 +302,15 @@ struct Session<'a> {
     keychain: Keychain,
     registry: Registry,
     config: &'a BuildConfig,
+    /// With the build secrets that are for servers of files and repositories.
+    fetching: FetchConfig,
     /// Files with credentials, which steps must not see.
     secrets: Vec<PathBuf>,
 }
 
 impl<'a> Session<'a> {
     fn open(config: &'a BuildConfig, events: &Events) -> Result<Session<'a>, Error> {
+        let fetching = fetching::config(&config.fetch, &config.steps.secrets)?;
         let network =
             Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
         let keychain = Keychain::new(&config.keychain, events.clone())?;
@@ -317,7 +321,7 @@ impl<'a> Session<'a> {
         }));
         let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
-        Ok(Session { network, keychain: own, registry, config, secrets })
+        Ok(Session { network, keychain: own, registry, config, fetching, secrets })
     }
 
     /// Where the image is pushed.
@@ -338,7 +342,7 @@ impl<'a> Session<'a> {
     }
 
     fn fetcher(&self) -> fetch::Fetcher {
-        fetch::Fetcher::new(&self.registry, &self.config.fetch)
+        fetch::Fetcher::new(&self.registry, &self.fetching)
     }
 
     /// Opens the build context; one that is no directory is put into the workspace.

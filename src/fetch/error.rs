@@ -130,7 +130,7 @@ impl FetchError {
                 ConnectionKind::NotTls => "write http:// if the server speaks no TLS",
             },
             FetchError::Status { status: 401 | 403, .. } => {
-                "check that the URL may be read without credentials, or fetch the file before the build"
+                "give a token: --secret id=HTTP_AUTH_TOKEN_<host>,src=FILE (HTTP_AUTH_HEADER_<host> for a whole header)"
             }
             FetchError::Status { status: 404, .. } => "check the URL",
             FetchError::Answer { help, .. } => return help.map(str::to_owned),
@@ -156,7 +156,7 @@ fn git_help(reason: &str) -> Option<&'static str> {
     }
     if said("could not read Username") || said("Authentication failed") || said("Permission denied") {
         return Some(
-            "give credentials: for a context GIT_TOKEN, or GIT_USERNAME and GIT_PASSWORD; for ssh an agent",
+            "give credentials: --secret id=GIT_AUTH_TOKEN.<host>,src=FILE; for a context also GIT_TOKEN, or GIT_USERNAME and GIT_PASSWORD; for ssh an agent",
         );
     }
     if said("transport 'file' not allowed") || said("not allowed") {

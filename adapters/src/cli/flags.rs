@@ -260,7 +260,8 @@ pub(crate) struct Rootfs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Steps")]
 pub(crate) struct Steps {
-    /// Secret for RUN --mount=type=secret, id=NAME,src=FILE | id=NAME,env=VARIABLE; repeatable
+    /// Secret for RUN --mount=type=secret, id=NAME,src=FILE | id=NAME,env=VARIABLE; repeatable. Names such as
+    /// GIT_AUTH_TOKEN.HOST and HTTP_AUTH_TOKEN_HOST are for ADD and contexts
     #[arg(long, value_name = "SECRET")]
     pub(crate) secret: Vec<String>,
     /// Network of steps that name none: default, host or none

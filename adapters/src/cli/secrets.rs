@@ -45,12 +45,26 @@ pub(crate) fn of(config: &BuildConfig) -> Vec<String> {
         }
     }
     for secret in &config.steps.secrets {
-        secrets.extend(match &secret.source {
+        let text = match &secret.source {
             SecretSource::File(path) => read(path),
             SecretSource::Value(value) => String::from_utf8(value.0.clone()).ok(),
-        });
+        };
+        if let Some(text) = text {
+            secrets.extend(in_header(&secret.id, &text));
+            secrets.push(text);
+        }
     }
     secrets
+}
+
+/// What a server of repositories or files is shown of a secret that is for it by its name.
+fn in_header(id: &str, text: &str) -> Option<String> {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if id.starts_with("GIT_AUTH_TOKEN") {
+        return Some(STANDARD.encode(format!("x-access-token:{text}")));
+    }
+    let header = id.starts_with("GIT_AUTH_HEADER") || id.starts_with("HTTP_AUTH_HEADER_");
+    text.split_whitespace().last().filter(|_| header).map(str::to_owned)
 }
 
 /// BuildKit's rule for names (its check `SecretsUsedInArgOrEnv`): one of these words between
@@ -111,6 +125,19 @@ mod tests {
         }
         for name in ["VERSION", "KEYBOARD", "TOKENIZER", "PUBLIC_KEY", "MONKEY_X"] {
             assert!(!sounds_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn headers_made_of_secrets() {
+        for (id, text, expected) in [
+            ("GIT_AUTH_TOKEN.h", "abc\n", Some("eC1hY2Nlc3MtdG9rZW46YWJj")),
+            ("GIT_AUTH_HEADER", "Basic abc", Some("abc")),
+            ("HTTP_AUTH_HEADER_h", "Bearer abc\n", Some("abc")),
+            ("HTTP_AUTH_TOKEN_h", "abc", None),
+            ("npm", "a word", None),
+        ] {
+            assert_eq!(in_header(id, text).as_deref(), expected, "{id}");
         }
     }
 

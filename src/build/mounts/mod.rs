@@ -21,7 +21,7 @@ use caches::Lease;
 pub(super) use files::{Shown, private_directory};
 pub(super) use forward::Agents;
 use forward::Forwarder;
-pub(super) use secrets::Secrets;
+pub(super) use secrets::{Secrets, read as read_secret};
 
 /// What one step gets; as long as this lives it is there.
 #[derive(Default)]

@@ -58,7 +58,11 @@ fn missing(id: &str) -> Error {
     }
 }
 
-fn read(secret: &StepSecret) -> Result<Vec<u8>, Error> {
+/// The bytes of a secret, bounded.
+///
+/// # Errors
+/// Its file cannot be read, or it is too large.
+pub(in crate::build) fn read(secret: &StepSecret) -> Result<Vec<u8>, Error> {
     let content = match &secret.source {
         SecretSource::Value(value) => value.0.clone(),
         SecretSource::File(path) => read_file(path)
