@@ -26,8 +26,8 @@ const QUEUE: usize = 4;
 pub(super) enum Source {
     /// Memory.
     Bytes(Bytes),
-    /// A file, opened for each attempt if it is not open.
-    File { file: Option<Arc<File>>, path: PathBuf },
+    /// A file from an offset on, opened for each attempt if it is not open.
+    File { file: Option<Arc<File>>, path: PathBuf, start: u64 },
     /// A blob of another registry.
     Blob { client: Arc<Client>, from: Box<Reference>, descriptor: Box<Descriptor> },
     /// A file that grows, and how far it has come.
@@ -109,8 +109,8 @@ impl Feed {
         self.moved.store(0, Ordering::Relaxed);
         let pieces = match &self.source {
             Source::Bytes(bytes) => stream::iter([Ok(bytes.clone())]).boxed(),
-            Source::File { file, path } => match file.clone().map_or_else(|| open_file(path), Ok) {
-                Ok(file) => self.clone().file_pieces(file).boxed(),
+            Source::File { file, path, start } => match file.clone().map_or_else(|| open_file(path), Ok) {
+                Ok(file) => self.clone().file_pieces(file, *start).boxed(),
                 Err(error) => stream::iter([Err(self.file_failure(error))]).boxed(),
             },
             Source::Blob { client: source, from, descriptor } => {
@@ -133,11 +133,15 @@ impl Feed {
         }))
     }
 
-    fn file_pieces(self: Arc<Self>, file: Arc<File>) -> impl Stream<Item = io::Result<Bytes>> + Send {
-        let size = self.size.unwrap_or_default();
-        stream::try_unfold(0u64, move |offset| {
+    fn file_pieces(
+        self: Arc<Self>,
+        file: Arc<File>,
+        start: u64,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send {
+        let end = start.saturating_add(self.size.unwrap_or_default());
+        stream::try_unfold(start, move |offset| {
             let (feed, file) = (self.clone(), file.clone());
-            async move { feed.file_piece(file, offset, size).await }
+            async move { feed.file_piece(file, offset, end).await }
         })
     }
 
@@ -158,9 +162,9 @@ impl Feed {
         })
     }
 
-    /// The piece of a file at `offset`, and where the next begins; none at `size`.
-    async fn file_piece(&self, file: Arc<File>, offset: u64, size: u64) -> io::Result<Option<(Bytes, u64)>> {
-        let wanted = size.saturating_sub(offset).min(PIECE as u64) as usize;
+    /// The piece of a file at `offset`, and where the next begins; none at `end`.
+    async fn file_piece(&self, file: Arc<File>, offset: u64, end: u64) -> io::Result<Option<(Bytes, u64)>> {
+        let wanted = end.saturating_sub(offset).min(PIECE as u64) as usize;
         if wanted == 0 {
             return Ok(None);
         }

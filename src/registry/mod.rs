@@ -16,6 +16,7 @@ mod network;
 mod pull;
 mod push;
 mod reader;
+mod referrers;
 mod retry;
 mod tags;
 mod token;
@@ -43,6 +44,7 @@ pub use growing::{EarlyUpload, GrowingFile};
 pub use network::{Network, Task};
 pub use reader::BlobReader;
 pub(crate) use reader::Piece;
+pub use referrers::referrers_tag;
 pub(crate) use retry::{Failure, Tries, is_transient, retry_after};
 pub(crate) use transfer::Transfer;
 pub(crate) use transport::{kind as connection_kind, reason as connection_reason};
@@ -112,6 +114,8 @@ pub enum BlobContent {
     Path(PathBuf),
     /// In an open file, with its name for errors.
     File(Arc<File>, PathBuf),
+    /// In an open file from this offset on, such as an archive, with its name for errors.
+    Part(Arc<File>, PathBuf, u64),
 }
 
 /// Registries; cheap to clone.
@@ -317,8 +321,13 @@ impl Registry {
     ) -> Result<PushOutcome, RegistryError> {
         let source = match &blob.content {
             BlobContent::Bytes(bytes) => Source::Bytes(bytes.clone()),
-            BlobContent::File(file, path) => Source::File { file: Some(file.clone()), path: path.clone() },
-            BlobContent::Path(path) => Source::File { file: None, path: path.clone() },
+            BlobContent::File(file, path) => {
+                Source::File { file: Some(file.clone()), path: path.clone(), start: 0 }
+            }
+            BlobContent::Part(file, path, start) => {
+                Source::File { file: Some(file.clone()), path: path.clone(), start: *start }
+            }
+            BlobContent::Path(path) => Source::File { file: None, path: path.clone(), start: 0 },
         };
         let put = self.client.put_blob(to, &blob.descriptor, mount_from, source, transfer.clone());
         let outcome = put.await?;
