@@ -17,3 +17,4 @@ pub mod plan;
 pub mod registry;
 pub mod rootfs;
 pub mod run;
+mod transport;

@@ -18,12 +18,12 @@ use super::error::own_words;
 use super::feed::Feed;
 use super::retry::{Failure, Patience, is_transient, retry_after};
 use super::token::{Scopes, Tokens};
-use super::transport::{self, Transport};
 use super::{ConnectionKind, Direction, RegistryError};
 use crate::config::RegistryConfig;
 use crate::event::Events;
 use crate::image::Reference;
 use crate::keychain::{Credential, Keychain};
+use crate::transport::{self, Transport};
 
 /// More redirects than any registry needs.
 const REDIRECTS: usize = 8;
@@ -245,7 +245,7 @@ impl Client {
         url: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, Failure> {
-        let client = self.transport.client(url, target.endpoint.skip_verify)?;
+        let client = self.transport.client(url, target.endpoint.skip_verify).map_err(RegistryError::from)?;
         let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
         if let Some(authorization) = authorization {
             request = request.header(reqwest::header::AUTHORIZATION, authorization);

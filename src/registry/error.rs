@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::image::{Digest, Reference};
 use crate::keychain::KeychainError;
-
-/// Longest piece of a registry's own words that is shown.
-const MESSAGE_LIMIT: usize = 500;
+pub use crate::transport::ConnectionKind;
+use crate::transport::SetupError;
+pub(crate) use crate::transport::plain;
 
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -132,17 +132,10 @@ pub enum RegistryError {
     },
 }
 
-/// What a failed connection looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionKind {
-    /// Refused, reset, timed out, no address.
-    Network,
-    /// The host's name has no address.
-    Name,
-    /// The certificate is not trusted.
-    Certificate,
-    /// The other side does not speak TLS.
-    NotTls,
+impl From<SetupError> for RegistryError {
+    fn from(error: SetupError) -> Self {
+        RegistryError::Setup { problem: error.problem }
+    }
 }
 
 impl RegistryError {
@@ -193,22 +186,6 @@ fn status_help(status: u16, host: &str, tried: &str) -> Option<String> {
 
 /// How errors call it that there were none.
 pub(super) const NO_CREDENTIALS: &str = "no credentials";
-
-/// Text from outside for an error: one line, bounded, without control characters.
-pub(crate) fn plain(text: &str) -> String {
-    let mut words = String::new();
-    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()) {
-        if !words.is_empty() {
-            words.push(' ');
-        }
-        words.push_str(word);
-        if words.len() > MESSAGE_LIMIT {
-            words = words.chars().take(MESSAGE_LIMIT).collect::<String>() + "…";
-            break;
-        }
-    }
-    words
-}
 
 /// The registry's own words from the body of an answer that said no (distribution spec, "Error
 /// Codes"), with a colon before them; empty if there are none.

@@ -2,7 +2,7 @@
 //!
 //! [`Registry`] is what others use; each of its methods is one operation that retries by
 //! itself. Below it `pull` and `push` know the API, `client` sends one request, `auth` and
-//! `token` convince the registry, and `transport` connects.
+//! `token` convince the registry. Connections are [`crate::transport`]'s.
 
 mod auth;
 mod call;
@@ -12,7 +12,6 @@ mod endpoint;
 mod error;
 mod feed;
 mod growing;
-mod network;
 mod pull;
 mod push;
 mod reader;
@@ -21,7 +20,6 @@ mod retry;
 mod tags;
 mod token;
 mod transfer;
-mod transport;
 mod web;
 
 #[cfg(test)]
@@ -37,27 +35,27 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+pub use crate::transport::{Network, Task};
+pub(crate) use crate::transport::{kind as connection_kind, reason as connection_reason};
 pub use endpoint::Direction;
 pub use error::{ConnectionKind, RegistryError};
 pub(crate) use error::{own_words, plain};
 pub use growing::{EarlyUpload, GrowingFile};
-pub use network::{Network, Task};
 pub use reader::BlobReader;
 pub(crate) use reader::Piece;
 pub use referrers::referrers_tag;
 pub(crate) use retry::{Failure, Tries, is_transient, retry_after};
 pub(crate) use transfer::Transfer;
-pub(crate) use transport::{kind as connection_kind, reason as connection_reason};
 pub(crate) use web::Web;
 
 use crate::config::RegistryConfig;
 use crate::event::{Events, TransferEnd, TransferKind};
 use crate::image::{Descriptor, Digest, MediaType, Reference};
 use crate::keychain::Keychain;
+use crate::transport::Transport;
 use client::{Client, Limits};
 use feed::Source;
 use retry::Patience;
-use transport::Transport;
 
 /// Blobs on their way in each direction.
 const BLOBS: usize = 4;

@@ -61,7 +61,7 @@ fn plain_http_is_recognised() {
     let url: reqwest::Url = format!("https://{}/v2/", fake.address).parse().expect("a URL");
     let http = client.transport.client(&url, false).expect("TLS");
     let error = bench.run(http.get(url).send()).expect_err("no TLS");
-    assert_eq!(super::super::transport::kind(&error), ConnectionKind::NotTls, "{error:?}");
+    assert_eq!(crate::transport::kind(&error), ConnectionKind::NotTls, "{error:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! environment it reads when it is made, because the root may be an image's later.
 
 mod dns;
+mod error;
+mod network;
 mod proxy;
 mod tls;
 
@@ -11,7 +13,10 @@ use std::time::Duration;
 use reqwest::{Client, ClientBuilder, Proxy, Url, redirect};
 use tokio::runtime::Handle;
 
-use super::{ConnectionKind, RegistryError};
+pub use error::ConnectionKind;
+pub(crate) use error::{SetupError, plain};
+pub use network::{Network, Task};
+
 use crate::config::RegistryConfig;
 use crate::event::Events;
 use dns::{NoSuchHost, Resolver};
@@ -22,7 +27,7 @@ use tls::CaFiles;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// HTTP clients, one for each way to connect.
-pub(super) struct Transport {
+pub(crate) struct Transport {
     /// For plain HTTP without a proxy.
     plain: Client,
     checked: OnceLock<Result<Pair, String>>,
@@ -48,11 +53,7 @@ struct Pair {
 
 impl Transport {
     /// Reads CA roots, proxies, `/etc/resolv.conf` and `/etc/hosts`.
-    pub(super) fn new(
-        config: &RegistryConfig,
-        handle: &Handle,
-        events: &Events,
-    ) -> Result<Self, RegistryError> {
+    pub(crate) fn new(config: &RegistryConfig, handle: &Handle, events: &Events) -> Result<Self, SetupError> {
         // The resolver's sockets belong to this runtime.
         let _entered = handle.enter();
         let exceptions = Proxies::from_environment();
@@ -64,13 +65,13 @@ impl Transport {
             events: events.clone(),
         };
         let plain = tls::none().and_then(|tls| parts.client(tls, &[]));
-        let plain = plain.map_err(|problem| RegistryError::Setup { problem })?;
+        let plain = plain.map_err(|problem| SetupError { problem })?;
         let (checked, unchecked) = Default::default();
         Ok(Transport { plain, checked, unchecked, exceptions, parts })
     }
 
     /// All CA roots that HTTPS trusts, in PEM, for programs that are given a file of them.
-    pub(super) fn roots_pem(&self) -> String {
+    pub(crate) fn roots_pem(&self) -> String {
         self.parts.ca_files.pem(&self.parts.events)
     }
 
@@ -78,8 +79,8 @@ impl Transport {
     /// CA roots.
     ///
     /// # Errors
-    /// [`RegistryError::Setup`]
-    pub(super) fn client(&self, url: &Url, skip_verify: bool) -> Result<&Client, RegistryError> {
+    /// [`SetupError`]
+    pub(crate) fn client(&self, url: &Url, skip_verify: bool) -> Result<&Client, SetupError> {
         let direct = self.exceptions.bypass(url) || self.parts.proxies.is_empty();
         if direct && url.scheme() == "http" {
             return Ok(&self.plain);
@@ -95,7 +96,7 @@ impl Transport {
         match pair {
             Ok(pair) if direct => Ok(&pair.direct),
             Ok(pair) => Ok(&pair.proxied),
-            Err(problem) => Err(RegistryError::Setup { problem: problem.clone() }),
+            Err(problem) => Err(SetupError { problem: problem.clone() }),
         }
     }
 }
@@ -138,7 +139,7 @@ pub(crate) fn reason(error: &reqwest::Error) -> String {
         }
         next = e.source();
     }
-    super::error::plain(&words.join(": "))
+    plain(&words.join(": "))
 }
 
 fn reqwest_words(error: &reqwest::Error) -> String {
@@ -180,7 +181,6 @@ pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Network;
 
     #[test]
     fn tls_is_set_up_when_it_is_needed() {

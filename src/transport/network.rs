@@ -51,7 +51,7 @@ impl Network {
         Task { join: self.handle.spawn(future), handle: self.handle.clone() }
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         &self.handle
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use reqwest::{Proxy, Url};
 
-use super::RegistryError;
+use super::SetupError;
 
 /// The environment's proxies, as they were at the start.
 #[derive(Debug, Default)]
@@ -33,19 +33,19 @@ impl Proxies {
     /// They, as clients take them.
     ///
     /// # Errors
-    /// [`RegistryError::Setup`] for a value that is no HTTP proxy.
-    pub(super) fn parsed(&self) -> Result<Vec<Proxy>, RegistryError> {
+    /// [`SetupError`] for a value that is no HTTP proxy.
+    pub(super) fn parsed(&self) -> Result<Vec<Proxy>, SetupError> {
         let mut parsed = Vec::new();
         for (name, value) in [("HTTP_PROXY", &self.http), ("HTTPS_PROXY", &self.https)] {
             let Some(value) = value else { continue };
             let url = if value.contains("://") { value.clone() } else { format!("http://{value}") };
             if !(url.starts_with("http://") || url.starts_with("https://")) {
-                return Err(RegistryError::Setup {
+                return Err(SetupError {
                     problem: format!("the proxy in {name} must be an http:// or https:// URL"),
                 });
             }
             let proxy = if name == "HTTP_PROXY" { Proxy::http(url) } else { Proxy::https(url) };
-            parsed.push(proxy.map_err(|e| RegistryError::Setup {
+            parsed.push(proxy.map_err(|e| SetupError {
                 problem: format!("the proxy in {name} cannot be used: {}", super::reason(&e)),
             })?);
         }

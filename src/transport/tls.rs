@@ -16,7 +16,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::RegistryError;
+use super::SetupError;
 use crate::event::Events;
 
 /// Where distributions keep all roots in one file; the first that exists is read.
@@ -54,7 +54,7 @@ impl CaFiles {
     ///
     /// # Errors
     /// A configured path, or one of `SSL_CERT_FILE` and `SSL_CERT_DIR`, exists and cannot be used.
-    pub(super) fn read(configured: &[PathBuf], events: &Events) -> Result<Self, RegistryError> {
+    pub(super) fn read(configured: &[PathBuf], events: &Events) -> Result<Self, SetupError> {
         let mut files = CaFiles::default();
         let bundle = SYSTEM_FILES.iter().find(|path| Path::new(path).exists());
         if let Some(path) = bundle {
@@ -129,7 +129,7 @@ impl CaFiles {
     }
 
     /// A path somebody named.
-    fn add_named(&mut self, path: &Path, events: &Events) -> Result<(), RegistryError> {
+    fn add_named(&mut self, path: &Path, events: &Events) -> Result<(), SetupError> {
         // A distribution's bundle is the distribution's, whoever names it.
         let is_bundle = SYSTEM_FILES.iter().any(|known| Path::new(known) == path);
         let is_read = is_bundle && self.system.iter().any(|(known, _)| known == path);
@@ -144,16 +144,15 @@ impl CaFiles {
             events.debug(format!("CA roots: {} does not exist", path.display()));
             return Ok(());
         }
-        let text = bytes_of(path).map_err(|problem| RegistryError::Setup { problem })?;
+        let text = bytes_of(path).map_err(|problem| SetupError { problem })?;
         let before = self.named.len();
         for certificate in CertificateDer::pem_slice_iter(&text) {
-            let certificate =
-                certificate.map_err(|e| RegistryError::Setup { problem: unreadable(path, &e) })?;
+            let certificate = certificate.map_err(|e| SetupError { problem: unreadable(path, &e) })?;
             self.named.push(certificate);
         }
         if self.named.len() == before {
             let problem = format!("{} holds no certificate in PEM", path.display());
-            return Err(RegistryError::Setup { problem });
+            return Err(SetupError { problem });
         }
         Ok(())
     }
@@ -301,7 +300,7 @@ mod tests {
     fn files_are_read_at_the_start() {
         let directory = tempfile::tempdir().expect("a directory");
         let pem = directory.path().join("ca.pem");
-        std::fs::write(&pem, include_str!("../tests/ca.pem")).expect("written");
+        std::fs::write(&pem, include_str!("../registry/tests/ca.pem")).expect("written");
         let events = Events::none();
         let count = |files: &CaFiles| {
             let roots = files.roots(&events).len();
