@@ -18,6 +18,7 @@ mod failure;
 mod fetch;
 mod hiding;
 mod hostile;
+mod mirrors;
 mod mounts;
 mod named_contexts;
 mod outputs;

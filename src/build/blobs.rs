@@ -6,12 +6,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cache::BaseCache;
 use crate::image::{Descriptor, DiffId, Digest, OciLayout};
-use crate::registry::{Network, Registry};
+use crate::registry::{Network, Registry, RegistryError};
 
 use super::Error;
 use super::images::ImageSource;
@@ -77,7 +77,8 @@ impl Fetcher {
 pub(super) struct BaseBlob {
     pub(super) source: ImageSource,
     pub(super) descriptor: Descriptor,
-    download: OnceLock<Arc<Download>>,
+    /// The last one, which may have failed.
+    download: Mutex<Option<Arc<Download>>>,
     /// Of a layer from the cache: set when it turns out to be lost or wrong.
     suspect: Option<Arc<AtomicBool>>,
     /// Where it is on disk too.
@@ -88,7 +89,7 @@ pub(super) struct BaseBlob {
 
 impl BaseBlob {
     pub(super) fn new(source: ImageSource, descriptor: Descriptor) -> Self {
-        BaseBlob { source, descriptor, download: OnceLock::new(), suspect: None, local: None, keep: None }
+        BaseBlob { source, descriptor, download: Mutex::default(), suspect: None, local: None, keep: None }
     }
 
     /// The blob of a layer from the cache. If it cannot be had, `suspect` is set: the build can then
@@ -130,40 +131,51 @@ impl BaseBlob {
         if self.local.is_some() {
             return Ok(None);
         }
-        if let Some(running) = self.download.get() {
-            return Ok(Some(running.clone()));
+        let mut last = self.download.lock().unwrap_or_else(PoisonError::into_inner);
+        match last.as_ref() {
+            Some(failed) if failed.has_failed() => drop(std::fs::remove_file(&failed.path)),
+            Some(running) => return Ok(Some(running.clone())),
+            None => {}
         }
-        let fresh = Download::create(&fetcher.directory, &self.descriptor.digest)?;
-        let download = self.download.get_or_init(|| fresh.clone());
-        if Arc::ptr_eq(download, &fresh) {
-            let (registry, reference) = (fetcher.registry.clone(), reference.clone());
-            let (descriptor, writer) = (self.descriptor.clone(), fresh);
-            let (suspect, keep) = (self.suspect.clone(), self.keep.clone());
-            fetcher.network.spawn(async move {
-                let mut failure = None;
-                let mut pace = suspect.is_some().then(Pace::new);
-                let sink = |piece: bytes::Bytes| {
-                    failure = writer.append(&piece).map_err(|e| writer.cannot(&e)).err();
-                    if pace.as_mut().is_some_and(|pace| pace.is_too_slow(piece.len())) {
-                        failure = Some("the cache is slower than the work it saves".to_owned());
-                    }
-                    std::future::ready(failure.is_none())
-                };
-                let end = registry.blob(&reference, &descriptor, sink).await.map_err(|e| e.to_string());
-                let error = failure.or(end.err());
-                if let Some(suspect) = suspect.filter(|_| error.is_some()) {
-                    suspect.store(true, Ordering::SeqCst);
+        let download = Download::create(&fetcher.directory, &self.descriptor.digest)?;
+        *last = Some(download.clone());
+        drop(last);
+        let (registry, reference) = (self.registry(fetcher), reference.clone());
+        let (descriptor, writer) = (self.descriptor.clone(), download.clone());
+        let (suspect, keep) = (self.suspect.clone(), self.keep.clone());
+        fetcher.network.spawn(async move {
+            let mut failure = None;
+            let mut pace = suspect.is_some().then(Pace::new);
+            let sink = |piece: bytes::Bytes| {
+                failure = writer.append(&piece).map_err(|e| writer.cannot(&e)).err();
+                if pace.as_mut().is_some_and(|pace| pace.is_too_slow(piece.len())) {
+                    failure = Some("the cache is slower than the work it saves".to_owned());
                 }
-                if let Some(keep) = keep.filter(|_| error.is_none()) {
-                    let (descriptor, path) = (descriptor.clone(), writer.path.clone());
-                    // A directory that takes nothing keeps nothing: the build has the blob.
-                    let kept = tokio::task::spawn_blocking(move || keep.put_file(&descriptor, &path));
-                    let _ = kept.await;
-                }
-                writer.end(error);
-            });
+                std::future::ready(failure.is_none())
+            };
+            let end = registry.blob(&reference, &descriptor, sink).await;
+            let misled = matches!(end, Err(RegistryError::Mirror { .. }));
+            let error = failure.or(end.err().map(|e| e.to_string()));
+            if let Some(suspect) = suspect.filter(|_| error.is_some()) {
+                suspect.store(true, Ordering::SeqCst);
+            }
+            if let Some(keep) = keep.filter(|_| error.is_none()) {
+                let (descriptor, path) = (descriptor.clone(), writer.path.clone());
+                // A directory that takes nothing keeps nothing: the build has the blob.
+                let kept = tokio::task::spawn_blocking(move || keep.put_file(&descriptor, &path));
+                let _ = kept.await;
+            }
+            writer.end(error, misled);
+        });
+        Ok(Some(download))
+    }
+
+    /// A layer of the cache is nowhere but in the cache.
+    fn registry(&self, fetcher: &Fetcher) -> Registry {
+        match &self.suspect {
+            Some(_) => fetcher.registry.without_mirrors(),
+            None => fetcher.registry.clone(),
         }
-        Ok(Some(download.clone()))
     }
 
     fn reader(&self, fetcher: &Fetcher) -> Result<Box<dyn Read + Send>, Error> {
@@ -183,7 +195,7 @@ impl BaseBlob {
     /// The blob as a file, fetched whole if need be.
     pub(super) fn file(&self, fetcher: &Fetcher) -> Result<PathBuf, Error> {
         match (self.download(fetcher)?, self.on_disk()) {
-            (Some(download), _) => download.wait(),
+            (Some(download), _) => self.wait_for(download, fetcher),
             (None, Some(layout)) => {
                 if self.suspect.is_some() || self.local.is_some() {
                     // Nobody looks at the bytes again before they are a part of the result.
@@ -195,9 +207,22 @@ impl BaseBlob {
         }
     }
 
+    /// Waits until it is fetched, once more where a mirror sent something else.
+    fn wait_for(&self, mut download: Arc<Download>, fetcher: &Fetcher) -> Result<PathBuf, Error> {
+        loop {
+            match (download.wait(), download.was_misled()) {
+                (Err(_), true) => {}
+                (end, _) => return end,
+            }
+            let again = self.download(fetcher)?;
+            download = again.ok_or_else(|| Error::other("a registry's blob is downloaded"))?;
+        }
+    }
+
     /// Whether it is read from a file, which others may need too.
     fn is_followed(&self) -> bool {
-        self.download.get().is_some() || self.suspect.is_some() || self.local.is_some() || self.keep.is_some()
+        let is_begun = self.download.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        is_begun || self.suspect.is_some() || self.local.is_some() || self.keep.is_some()
     }
 
     /// The error of a blob that cannot be had.
@@ -268,6 +293,8 @@ struct Arrived {
     bytes: u64,
     ended: bool,
     error: Option<String>,
+    /// Whether a mirror sent something else.
+    misled: bool,
 }
 
 impl Download {
@@ -293,11 +320,20 @@ impl Download {
         Ok(())
     }
 
-    fn end(&self, error: Option<String>) {
+    fn end(&self, error: Option<String>, misled: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended = true;
         state.error = error;
+        state.misled = misled;
         self.grown.notify_all();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).error.is_some()
+    }
+
+    fn was_misled(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).misled
     }
 
     fn wait(&self) -> Result<PathBuf, Error> {

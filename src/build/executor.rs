@@ -189,8 +189,8 @@ impl Executor<'_> {
         let made = self.images.get(image, &stage.platform).and_then(|resolved| {
             let mut layers = resolved.layers.clone();
             layers.extend(self.cached.map(|c| c.leading(at)).unwrap_or_default());
-            let tree = super::stage::unpacked(self, at, &layers)?;
-            let mark = idle::mark(&super::stage::listed(self, &layers, false)?).map_err(unreadable)?;
+            let tree = super::extract::unpacked(self, at, &layers)?;
+            let mark = idle::mark(&super::extract::listed(self, &layers, false)?).map_err(unreadable)?;
             Ok(Ahead { tree, mark, layers: layers.len() })
         });
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(at, made);
@@ -460,7 +460,7 @@ impl Executor<'_> {
     pub(super) fn list_files(&self, done: &Done) -> Result<(), Error> {
         let mut files = done.files.write().unwrap_or_else(PoisonError::into_inner);
         if files.is_none() && self.cached.is_some() {
-            *files = Some(Files::Listed(super::stage::listed(self, &done.layers, true)?));
+            *files = Some(Files::Listed(super::extract::listed(self, &done.layers, true)?));
         }
         Ok(())
     }
@@ -474,7 +474,7 @@ impl Executor<'_> {
         if let Some(files) = known.get(&key) {
             return Ok(files.clone());
         }
-        let files = Arc::new(super::stage::listed(self, &resolved.layers, true)?);
+        let files = Arc::new(super::extract::listed(self, &resolved.layers, true)?);
         known.insert(key, files.clone());
         Ok(files)
     }

@@ -11,6 +11,7 @@ mod demands;
 mod describe;
 mod error;
 mod executor;
+mod extract;
 mod fetching;
 mod idle;
 mod images;
@@ -337,6 +338,7 @@ impl<'a> Session<'a> {
         for reference in open_cache::references(self.config) {
             let _ = self.keychain.prefetch([&reference]);
         }
+        self.registry.settle_credentials();
         self.keychain.seal();
         Ok(())
     }

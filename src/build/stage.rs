@@ -1,22 +1,22 @@
 //! One stage while its steps are carried out.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::PoisonError;
 
 use crate::cache::Hit;
 use crate::config::StepOutcome;
 use crate::event::StepId;
-use crate::image::{ChainId, Descriptor, MediaType};
-use crate::layer::{Entry, Kind, LayerSource, Listing, PackOptions, PackedLayer, pack_followed, unpack};
+use crate::image::{Descriptor, MediaType};
+use crate::layer::{Entry, Kind, Listing, PackOptions, PackedLayer, pack_followed};
 use crate::plan::{Action, StageBase, Step};
-use crate::rootfs::{Base, Rootfs, RootfsError};
+use crate::rootfs::Rootfs;
 
 use super::Error;
 use super::blobs::{Blob, Layer};
 use super::cached::At;
 use super::copy;
 use super::executor::{Ahead, Done, Executor, Files};
+use super::extract::{listed, unpacked};
 use super::memory::Memory;
 use super::upload::Uploading;
 
@@ -334,74 +334,8 @@ fn pack_entries(
     Ok((packed, following.complete()))
 }
 
-/// A tree on disk with these layers in it.
-pub(super) fn unpacked(
-    executor: &Executor<'_>,
-    at: usize,
-    layers: &[Layer],
-) -> Result<Box<dyn Rootfs>, Error> {
-    let placement =
-        executor.placement.ok_or_else(|| Error::other("no place for a root filesystem was opened"))?;
-    let diff_ids: Vec<_> = layers.iter().map(|l| l.diff_id).collect();
-    let unpack = |target: &Path, observer: &mut dyn FnMut(&[u8], u128)| {
-        unpack_layers(executor, layers, target, observer).map_err(|e| RootfsError::Unpack(Box::new(e)))
-    };
-    let base = match ChainId::of_layers(&diff_ids) {
-        Some(key) => Base::Layers { key, unpack: &unpack },
-        None => Base::Scratch,
-    };
-    Ok(placement.create(at, base)?)
-}
-
-/// Unpacks layers into an empty directory, all of them fetched at the same time.
-fn unpack_layers(
-    executor: &Executor<'_>,
-    layers: &[Layer],
-    target: &Path,
-    observer: &mut dyn FnMut(&[u8], u128),
-) -> Result<(), Error> {
-    for layer in layers {
-        if let Blob::Base(base) = &layer.blob {
-            base.start(executor.fetcher)?;
-        }
-    }
-    let mut sources = Vec::new();
-    for layer in layers {
-        sources.push(LayerSource {
-            reader: layer.reader(executor.fetcher)?,
-            diff_id: Some(layer.diff_id),
-            name: layer.descriptor.digest.to_string(),
-        });
-    }
-    let limits = super::limits(executor.config);
-    let unpacked = unpack(sources, target, &limits, observer).map_err(Error::from_display)?;
-    unpacked.warnings.into_iter().for_each(|w| executor.events.warn(w));
-    Ok(())
-}
-
 /// An entry that the stage's files in memory did not take.
 fn not_kept(entry: &Entry, error: &std::io::Error) -> Error {
     let path = String::from_utf8_lossy(&entry.path);
     Error::other(format!("cannot add /{path} to the files of the stage: {error}"))
-}
-
-/// The files in these layers, each read once as a stream; with `contents` these are spooled to a
-/// nameless file, else nothing is written to disk.
-pub(super) fn listed(executor: &Executor<'_>, layers: &[Layer], contents: bool) -> Result<Listing, Error> {
-    let listing = if contents {
-        let spool = executor.workspace.spool().and_then(Listing::with_contents);
-        spool.map_err(|e| Error::other(format!("cannot make a file for the contents of layers: {e}")))?
-    } else {
-        Listing::new()
-    };
-    let mut sources = Vec::new();
-    for layer in layers {
-        let reader = match &layer.blob {
-            Blob::Base(base) => base.stream(executor.fetcher)?,
-            Blob::Packed(_) => layer.reader(executor.fetcher)?,
-        };
-        let name = layer.descriptor.digest.to_string();
-        sources.push(LayerSource { reader, diff_id: Some(layer.diff_id), name });
-    }
-    listing.read_layers(sources, &super::limits(executor.config)).map_err(Error::from_display)
 }

@@ -40,7 +40,7 @@ pub struct RepositoryCache {
 impl RepositoryCache {
     /// The cache in the repository of a reference.
     pub fn new(registry: &Registry, repository: &Reference) -> Self {
-        RepositoryCache { registry: registry.clone(), repository: repository.clone() }
+        RepositoryCache { registry: registry.without_mirrors(), repository: repository.clone() }
     }
 
     /// The repository.

@@ -23,8 +23,14 @@ pub struct RegistryConfig {
     pub push_retry: u32,
     /// Additional attempts for each download beyond the client's own.
     pub download_retry: u32,
+    /// Additional attempts to unpack the layers of a base image.
+    pub extract_retry: u32,
     /// Skip the check of push rights before the build.
     pub skip_push_permission_check: bool,
+    /// Where images are pulled from before their own registry is asked, in this order.
+    pub mirrors: Vec<Mirror>,
+    /// Do not ask the image's own registry where it has a mirror.
+    pub mirrors_only: bool,
     /// `User-Agent` header.
     pub user_agent: String,
 }
@@ -41,8 +47,22 @@ impl Default for RegistryConfig {
             ca_paths: Vec::new(),
             push_retry: 0,
             download_retry: 0,
+            extract_retry: 0,
             skip_push_permission_check: false,
+            mirrors: Vec::new(),
+            mirrors_only: false,
             user_agent: concat!("yadokari/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// Another place that has the images of a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mirror {
+    /// The registry, `host[:port]`; each of Docker Hub's names means all of them.
+    pub of: String,
+    /// The mirror, `host[:port]`.
+    pub host: String,
+    /// What stands before the repository there, with a slash at its end; often empty.
+    pub prefix: String,
 }

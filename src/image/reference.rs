@@ -100,6 +100,12 @@ impl Reference {
         format!("{}/{}:{tag}", self.registry, self.repository).parse()
     }
 
+    /// The same tag and digest in another repository, whose name must be a right one.
+    #[must_use]
+    pub fn clone_at(&self, registry: &str, repository: &str) -> Self {
+        Reference { registry: registry.to_owned(), repository: repository.to_owned(), ..self.clone() }
+    }
+
     /// All of it as text.
     pub fn whole(&self) -> String {
         self.to_string()
@@ -146,6 +152,23 @@ impl FromStr for Reference {
         let tag = tag.or(if digest.is_none() { Some(DEFAULT_TAG) } else { None });
         Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest: digest.map(str::to_owned) })
     }
+}
+
+/// Parts `host[:port][/prefix]`, the name of a place that holds repositories; the prefix has no
+/// slash at its end.
+///
+/// # Errors
+/// [`ParseReferenceError`]
+pub fn registry_and_prefix(text: &str) -> Result<(&str, &str), ParseReferenceError> {
+    let (host, prefix) = text.split_once('/').unwrap_or((text, ""));
+    let prefix = prefix.trim_end_matches('/');
+    if !is_host_and_port(host) {
+        return Err(ParseReferenceError::Host);
+    }
+    if !prefix.is_empty() {
+        check_repository(prefix)?;
+    }
+    Ok((host, prefix))
 }
 
 /// Host and repository of a name (`splitDockerDomain`). A first word in upper case is no host

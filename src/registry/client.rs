@@ -16,6 +16,7 @@ use super::challenge::Challenge;
 use super::endpoint::{self, Endpoint, Route};
 use super::error::own_words;
 use super::feed::Feed;
+use super::mirror::Mirrors;
 use super::retry::{Failure, Patience, is_transient, retry_after};
 use super::token::{Scopes, Tokens};
 use super::{ConnectionKind, Direction, RegistryError};
@@ -65,6 +66,7 @@ pub(super) struct Client {
     pub(super) download: Patience,
     pub(super) upload: Patience,
     pub(super) limits: Limits,
+    pub(super) mirrors: Mirrors,
     pub(super) next_transfer: AtomicU64,
     pub(super) keychain: Keychain,
     pub(super) transport: Transport,
@@ -255,7 +257,9 @@ impl Client {
                 let sending = request.body(feed.open(self)).send();
                 let answer = watched(sending, feed, self.limits).await;
                 if let Some(error) = feed.take_failure() {
-                    return Err(error.into());
+                    // Asked again, another place gives the bytes.
+                    let transient = matches!(error, RegistryError::Mirror { .. });
+                    return Err(Failure { transient, ..Failure::from(error) });
                 }
                 answer
             }

@@ -40,10 +40,7 @@ impl Route {
             Direction::Push => (config.insecure, config.skip_tls_verify),
         };
         Route {
-            host: match registry {
-                "docker.io" | "index.docker.io" => HUB.to_owned(),
-                other => other.to_owned(),
-            },
+            host: if is_hub(registry) { HUB.to_owned() } else { registry.to_owned() },
             plain: plain || listed(&config.insecure_registries) || is_local(registry),
             skip_verify: skip_verify || listed(&config.skip_tls_verify_registries),
         }
@@ -58,6 +55,11 @@ impl Route {
             Err(_) => port && host.eq_ignore_ascii_case("localhost"),
         }
     }
+}
+
+/// Whether a name means Docker Hub.
+pub(super) fn is_hub(registry: &str) -> bool {
+    ["docker.io", "index.docker.io", HUB].iter().any(|name| name.eq_ignore_ascii_case(registry))
 }
 
 /// The host without brackets, and whether it has a port.

@@ -116,6 +116,25 @@ pub enum RegistryError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A mirror sent something else than was asked for, when some of it had been handed on. Asked
+    /// again, another place answers.
+    #[error("cannot {what}: {mirror} sent something else: {}", source.reason())]
+    Mirror {
+        /// What was to be done.
+        what: String,
+        /// The repository that is wrong.
+        mirror: String,
+        /// What is wrong.
+        source: Box<RegistryError>,
+    },
+    /// No place that may have an image gave it.
+    #[error("cannot {what} from any place: {}", each(failures))]
+    Nowhere {
+        /// What was to be done.
+        what: String,
+        /// The places that were asked, with what each failed of.
+        failures: Vec<(String, RegistryError)>,
+    },
     /// Whoever took the bytes took no more.
     #[error("cannot {what}: the reader stopped early")]
     Stopped {
@@ -143,9 +162,22 @@ impl RegistryError {
     pub fn is_silence(&self) -> bool {
         match self {
             RegistryError::Connection { .. } | RegistryError::Token { .. } => true,
+            RegistryError::Nowhere { failures, .. } => failures.iter().all(|(_, e)| e.is_silence()),
             RegistryError::Status { status, .. } => *status >= 500 || *status == 429,
             _ => false,
         }
+    }
+
+    /// Whether somebody sent other bytes than were asked for.
+    pub(super) fn is_wrong_content(&self) -> bool {
+        matches!(self, RegistryError::Digest { .. } | RegistryError::Size { .. })
+    }
+
+    /// The text without its beginning, which says what was to be done.
+    pub(super) fn reason(&self) -> String {
+        let text = self.to_string();
+        let reason = text.strip_prefix("cannot ").and_then(|rest| rest.split_once(": "));
+        reason.map_or_else(|| text.clone(), |(_, reason)| reason.to_owned())
     }
 
     /// One way out.
@@ -165,6 +197,7 @@ impl RegistryError {
             RegistryError::Status { status, host, tried, .. } => status_help(*status, host, tried),
             RegistryError::Token { registry, tried, .. } => status_help(401, registry, tried),
             RegistryError::Keychain { source, .. } => source.help(),
+            RegistryError::Nowhere { failures, .. } => failures.last().and_then(|(_, e)| e.help()),
             _ => None,
         }
     }
@@ -182,6 +215,12 @@ fn status_help(status: u16, host: &str, tried: &str) -> Option<String> {
         429 => Some(format!("{host} limits requests: use credentials with a higher limit, or wait")),
         _ => None,
     }
+}
+
+/// What each place failed of.
+fn each(failures: &[(String, RegistryError)]) -> String {
+    let one = |(place, error): &(String, RegistryError)| format!("{place}: {}", error.reason());
+    failures.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// How errors call it that there were none.

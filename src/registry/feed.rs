@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use super::RegistryError;
 use super::client::Client;
 use super::growing::Progress;
+use super::mirror::Use;
 use super::transfer::Transfer;
 use crate::image::{Descriptor, Reference};
 
@@ -29,7 +30,7 @@ pub(super) enum Source {
     /// A file from an offset on, opened for each attempt if it is not open.
     File { file: Option<Arc<File>>, path: PathBuf, start: u64 },
     /// A blob of another registry.
-    Blob { client: Arc<Client>, from: Box<Reference>, descriptor: Box<Descriptor> },
+    Blob { client: Arc<Client>, mirrors: Use, from: Box<Reference>, descriptor: Box<Descriptor> },
     /// A file that grows, and how far it has come.
     Growing { file: Arc<File>, progress: watch::Receiver<Progress> },
 }
@@ -113,8 +114,9 @@ impl Feed {
                 Ok(file) => self.clone().file_pieces(file, *start).boxed(),
                 Err(error) => stream::iter([Err(self.file_failure(error))]).boxed(),
             },
-            Source::Blob { client: source, from, descriptor } => {
-                let pieces = receive(source.clone(), (**from).clone(), (**descriptor).clone(), client);
+            Source::Blob { client: source, mirrors, from, descriptor } => {
+                let blob = ((**from).clone(), (**descriptor).clone());
+                let pieces = receive(source.clone(), *mirrors, blob, client);
                 let feed = self.clone();
                 pieces.map(move |piece| piece.map_err(|error| feed.fail(error))).boxed()
             }
@@ -194,8 +196,8 @@ fn open_file(path: &Path) -> io::Result<Arc<File>> {
 /// The bytes of a blob of another registry, as they come.
 fn receive(
     source: Arc<Client>,
-    from: Reference,
-    descriptor: Descriptor,
+    mirrors: Use,
+    (from, descriptor): (Reference, Descriptor),
     client: &Client,
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static {
     let (send, receive) = mpsc::channel(QUEUE);
@@ -204,7 +206,7 @@ fn receive(
             let send = send.clone();
             async move { send.send(Ok(piece)).await.is_ok() }
         };
-        if let Err(error) = source.fetch(&from, &descriptor, None, sink).await {
+        if let Err(error) = source.fetch(&from, &descriptor, mirrors, None, sink).await {
             // Nobody listens when the upload ended first.
             let _ = send.send(Err(error)).await;
         }

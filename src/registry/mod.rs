@@ -12,6 +12,7 @@ mod endpoint;
 mod error;
 mod feed;
 mod growing;
+mod mirror;
 mod pull;
 mod push;
 mod reader;
@@ -55,6 +56,7 @@ use crate::keychain::Keychain;
 use crate::transport::Transport;
 use client::{Client, Limits};
 use feed::Source;
+use mirror::{Mirrors, Use};
 use retry::Patience;
 
 /// Blobs on their way in each direction.
@@ -120,6 +122,7 @@ pub enum BlobContent {
 #[derive(Clone)]
 pub struct Registry {
     client: Arc<Client>,
+    mirrors: Use,
 }
 
 impl std::fmt::Debug for Registry {
@@ -167,11 +170,35 @@ impl Registry {
             download,
             upload,
             limits,
+            mirrors: Mirrors::new(config),
             next_transfer: AtomicU64::new(0),
             keychain,
             endpoints: std::sync::Mutex::default(),
         };
-        Ok(Registry { client: Arc::new(client) })
+        Ok(Registry { client: Arc::new(client), mirrors: Use::Mirrors })
+    }
+
+    /// The same registries without their mirrors, for what was written to the registry itself.
+    #[must_use]
+    pub fn without_mirrors(&self) -> Self {
+        Registry { client: self.client.clone(), mirrors: Use::Origin }
+    }
+
+    /// Asks for the credentials of every place that images may still be pulled from: later the
+    /// root may be an image's, and a credential helper its program. One that cannot be had is
+    /// missed only when that place is asked.
+    pub fn settle_credentials(&self) {
+        for place in self.client.mirrors.all_wanted() {
+            if let Err(error) = self.client.keychain.resolve(place.registry(), place.repository()) {
+                self.client.events.debug(format!("credentials of {}: {error}", place.registry()));
+            }
+        }
+    }
+
+    /// How often a mirror sent something else than was asked for. What failed because of that is
+    /// worth another attempt: the mirror is not asked again.
+    pub fn lies(&self) -> u64 {
+        self.client.mirrors.lies()
     }
 
     /// Requests to other servers than registries, over the same connections.
@@ -180,7 +207,8 @@ impl Registry {
     }
 
     /// A manifest or an index, at most 4 MiB, by digest if the reference has one. The digest is
-    /// checked, against the registry's own word where the reference has none.
+    /// checked, against the registry's own word where the reference has none. A pull asks the
+    /// mirrors first.
     ///
     /// # Errors
     /// [`RegistryError`]
@@ -189,14 +217,19 @@ impl Registry {
         reference: &Reference,
         direction: Direction,
     ) -> Result<RawManifest, RegistryError> {
-        self.client.manifest(reference, direction).await
+        let mirrors = match direction {
+            Direction::Pull => self.mirrors,
+            Direction::Push => Use::Origin,
+        };
+        self.client.manifest(reference, direction, mirrors).await
     }
 
     /// Streams a blob into `sink`, which returns false to stop. Size and digest are checked
-    /// before the last piece is handed on.
+    /// before the last piece is handed on. Mirrors are asked first.
     ///
     /// # Errors
-    /// [`RegistryError`]; what `sink` got until then is worth nothing.
+    /// [`RegistryError`]; what `sink` got until then is worth nothing. After
+    /// [`RegistryError::Mirror`] it is worth asking again.
     pub async fn blob<S, F>(
         &self,
         from: &Reference,
@@ -225,13 +258,19 @@ impl Registry {
             let what = format!("pull blob {} of {}", descriptor.digest.short(), error::name(from));
             return Err(RegistryError::TooLarge { what, limit });
         }
-        let mut bytes = Vec::new();
-        let sink = |piece: Bytes| {
-            bytes.extend_from_slice(&piece);
-            std::future::ready(true)
-        };
-        self.blob(from, descriptor, sink).await?;
-        Ok(bytes)
+        loop {
+            let mut bytes = Vec::new();
+            let sink = |piece: Bytes| {
+                bytes.extend_from_slice(&piece);
+                std::future::ready(true)
+            };
+            match self.blob(from, descriptor, sink).await {
+                Ok(()) => return Ok(bytes),
+                // Each time there is one place less.
+                Err(RegistryError::Mirror { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// A blob as an ordinary reader. The transfer begins at once, if no more than three others
@@ -267,7 +306,7 @@ impl Registry {
         F: Future<Output = bool>,
     {
         let transfer = self.transfer(TransferKind::Pull, descriptor);
-        self.client.fetch(from, descriptor, Some(&transfer), sink).await?;
+        self.client.fetch(from, descriptor, self.mirrors, Some(&transfer), sink).await?;
         transfer.finish(TransferEnd::Moved);
         Ok(())
     }
@@ -347,11 +386,15 @@ impl Registry {
         let transfer = Arc::new(self.transfer(TransferKind::Copy, descriptor));
         let source = Source::Blob {
             client: self.client.clone(),
+            mirrors: self.mirrors,
             from: Box::new(from.clone()),
             descriptor: Box::new(descriptor.clone()),
         };
-        let mount_from = std::slice::from_ref(from);
-        let put = self.client.put_blob(to, descriptor, mount_from, source, transfer.clone());
+        let mut mount_from = vec![from.clone()];
+        if self.mirrors == Use::Mirrors {
+            mount_from.extend(self.client.mirrors.served_from(from));
+        }
+        let put = self.client.put_blob(to, descriptor, &mount_from, source, transfer.clone());
         let outcome = put.await?;
         transfer.finish(outcome.into());
         Ok(outcome)

@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::call::Call;
 use super::client::{Client, Target};
 use super::error::name;
-use super::retry::{Failure, Tries};
+use super::mirror::{Search, Use};
+use super::retry::{Failure, Patience, Tries};
 use super::transfer::Transfer;
 use super::{ConnectionKind, Direction, RawManifest, RegistryError};
 use crate::image::{Descriptor, Digest, MediaType, Reference};
@@ -30,21 +31,32 @@ impl Client {
         &self,
         reference: &Reference,
         direction: Direction,
+        mirrors: Use,
     ) -> Result<RawManifest, RegistryError> {
-        let what = format!("pull the manifest of {}", name(reference));
+        let what = |place: &Reference| format!("pull the manifest of {}", name(place));
         let expected = match reference.digest() {
             None => None,
             Some(text) => Some(text.parse::<Digest>().map_err(|_| RegistryError::Algorithm {
-                what: what.clone(),
+                what: what(reference),
                 digest: super::error::plain(text),
             })?),
         };
-        self.download
-            .retry(&self.events, || async {
-                let target = self.target(reference, direction, what.clone()).await?;
-                self.get_manifest(&target, reference, expected).await
-            })
-            .await
+        let mut search = Search::new(self, reference, mirrors);
+        while let Some((place, patience)) = search.next() {
+            let what = what(&place);
+            let attempt = patience.retry(&self.events, || async {
+                let target = self.target(&place, direction, what.clone()).await?;
+                self.get_manifest(&target, &place, expected).await
+            });
+            match attempt.await {
+                Ok(found) => {
+                    self.mirrors.served(reference, &place);
+                    return Ok(found);
+                }
+                Err(error) => search.failed(place, error),
+            }
+        }
+        Err(search.error(what(reference)))
     }
 
     async fn get_manifest(
@@ -70,7 +82,8 @@ impl Client {
         Ok(RawManifest { media_type: manifest_type(&headers, &bytes), bytes, digest })
     }
 
-    /// Streams a blob into `sink` with one pull of a Range after each broken connection.
+    /// Streams a blob into `sink` with one pull of a Range after each broken connection, at the
+    /// next place where one does not have it.
     ///
     /// Size and digest are checked before the last piece is handed on: whoever has got
     /// everything has got the right bytes. `sink` returns false to stop.
@@ -78,6 +91,7 @@ impl Client {
         &self,
         from: &Reference,
         descriptor: &Descriptor,
+        mirrors: Use,
         transfer: Option<&Transfer>,
         sink: S,
     ) -> Result<(), RegistryError>
@@ -85,14 +99,46 @@ impl Client {
         S: FnMut(Bytes) -> F,
         F: Future<Output = bool>,
     {
-        let what = format!("pull blob {} of {}", descriptor.digest.short(), name(from));
+        let what = |place: &Reference| format!("pull blob {} of {}", descriptor.digest.short(), name(place));
         let mut download =
             Download { descriptor, transfer, sink, hash: Sha256::new(), done: 0, verified: false };
-        let mut tries = Tries::new(self.download);
+        let mut search = Search::new(self, from, mirrors);
+        while let Some((place, patience)) = search.next() {
+            match self.fetch_from(&place, what(&place), patience, &mut download).await {
+                Ok(()) => {
+                    self.mirrors.served(from, &place);
+                    return Ok(());
+                }
+                // What the sink took cannot be taken back.
+                Err(error) if error.is_wrong_content() && download.done > 0 && search.has_more() => {
+                    let mirror = name(&place);
+                    self.mirrors.failed(from, &place, &error);
+                    let source = Box::new(error);
+                    return Err(RegistryError::Mirror { what: what(from), mirror, source });
+                }
+                Err(error @ RegistryError::Stopped { .. }) => return Err(error),
+                Err(error) => search.failed(place, error),
+            }
+        }
+        Err(search.error(what(from)))
+    }
+
+    async fn fetch_from<S, F>(
+        &self,
+        place: &Reference,
+        what: String,
+        patience: Patience,
+        download: &mut Download<'_, S>,
+    ) -> Result<(), RegistryError>
+    where
+        S: FnMut(Bytes) -> F,
+        F: Future<Output = bool>,
+    {
+        let mut tries = Tries::new(patience);
         loop {
             let before = download.done;
             let attempt = async {
-                let target = self.target(from, Direction::Pull, what.clone()).await?;
+                let target = self.target(place, Direction::Pull, what.clone()).await?;
                 download.go_on(self, &target).await
             };
             match attempt.await {
@@ -183,9 +229,16 @@ where
         if done > size {
             return Err(RegistryError::Size { what: what(), expected: size, found: done }.into());
         }
-        self.hash.update(&piece);
         if done == size {
-            self.verify(target)?;
+            let before = self.hash.clone();
+            self.hash.update(&piece);
+            if let Err(failure) = self.verify(target) {
+                // Another place may send the right ones.
+                self.hash = before;
+                return Err(failure);
+            }
+        } else {
+            self.hash.update(&piece);
         }
         if !(self.sink)(piece).await {
             return Err(RegistryError::Stopped { what: what() }.into());

@@ -9,10 +9,16 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::RegistryError;
+use crate::config::RegistryConfig;
 use crate::event::Events;
 
 /// Attempts of an operation when nothing is configured.
 const ATTEMPTS: u32 = 4;
+
+/// Attempts at one server where another may do as well.
+const ALTERNATIVE_ATTEMPTS: u32 = 2;
+/// Longest pause that such a server can ask for.
+const ALTERNATIVE_PAUSE: Duration = Duration::from_secs(3);
 
 /// Why one attempt failed, and whether another may do better.
 #[derive(Debug)]
@@ -57,6 +63,15 @@ impl Patience {
             pause: Duration::from_millis(500),
             longest: Duration::from_secs(15),
             longest_asked: Duration::from_secs(60),
+        }
+    }
+
+    /// The patience with one server where another may do as well.
+    pub(super) fn with_alternative(self, config: &RegistryConfig) -> Self {
+        Patience {
+            attempts: ALTERNATIVE_ATTEMPTS.saturating_add(config.download_retry).min(self.attempts),
+            longest_asked: self.longest_asked.min(ALTERNATIVE_PAUSE),
+            ..self
         }
     }
 

@@ -19,6 +19,7 @@ mod stubs;
 
 pub use mount::{Fate, Mount, MountSource, SecretFile, sort_mounts};
 pub use probe::{Probe, open_placement, probe};
+pub(crate) use removal::clear;
 pub use stubs::hosts_file;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,20 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_at(CWD, path.as_os_str().as_bytes())
 }
 
+/// Removes everything in a directory.
+pub(crate) fn clear(path: &Path) -> io::Result<()> {
+    let directory = open_directory(path)?;
+    for name in names(directory.as_fd())? {
+        match rustix::fs::unlinkat(&directory, &name[..], AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            // EPERM is what POSIX has for a directory.
+            Err(Errno::ISDIR | Errno::PERM) => remove_at(directory.as_fd(), &name)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// How many files are removed at the same time. Not for the cores: some disks are told of freed
 /// blocks one file at a time (ext4 mounted with `discard`), and whoever removes the file waits.
 const AT_ONCE: usize = 16;
@@ -182,6 +196,9 @@ mod tests {
         remove_large(fd.as_fd(), b"tree")?;
         assert_eq!(names(fd.as_fd())?, [b"kept"]);
         remove_large(fd.as_fd(), b"tree")?;
+        std::fs::create_dir_all(parent.path().join("a/b"))?;
+        clear(parent.path())?;
+        assert!(names(fd.as_fd())?.is_empty());
         Ok(())
     }
 

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use yadokari::config::{
     BuildConfig, CacheConfig, Compression, CompressionConfig, ImageFormat, Isolation, MountConflict,
-    RegistryConfig, RootfsConfig,
+    RootfsConfig,
 };
 use yadokari::image::{Platform, Reference};
 
 use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Registry, Rootfs};
 use super::job::{Job, ResultFiles};
-use super::{caching, context, credentials, fetch, log, missing, places, steps};
+use super::{caching, context, credentials, fetch, log, missing, places, registries, steps};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -23,7 +23,7 @@ const HOME_DIR: &str = "/yadokari";
 /// # Errors
 /// Values that make no sense, alone or together, and what this version cannot do.
 pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
-    missing::refuse(flags, env)?;
+    missing::refuse(flags)?;
     let log = log::options(&flags.log)?;
     let mut config = build_config(flags, env)?;
     let caching = caching::config(&flags.cache, env, &config.destinations, config.push)?;
@@ -66,7 +66,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         oci_layout_path: path(&flags.result.oci_layout_path),
         rootfs: rootfs(&flags.rootfs, env),
         steps,
-        registry: registry(&flags.registry, env),
+        registry: registries::config(&flags.registry, env)?,
         keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(&flags.registry)?),
         max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
         max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
@@ -235,25 +235,6 @@ pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
         force: flags.force,
         work_dir: path(&flags.work_dir).or(beside_kaniko).unwrap_or_else(|| env.work_dir.clone()),
         home_dir: PathBuf::from(HOME_DIR),
-    }
-}
-
-/// How registries are spoken to.
-pub(crate) fn registry(typed: &Registry, env: &Env) -> RegistryConfig {
-    let retries = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
-    RegistryConfig {
-        insecure: typed.insecure,
-        insecure_pull: typed.insecure_pull,
-        insecure_registries: typed.insecure_registry.clone(),
-        skip_tls_verify: typed.skip_tls_verify,
-        // kaniko's --skip-tls-verify has always covered pulls (pkg/util/transport_util.go).
-        skip_tls_verify_pull: typed.skip_tls_verify_pull || typed.skip_tls_verify,
-        skip_tls_verify_registries: typed.skip_tls_verify_registry.clone(),
-        ca_paths: env.ca_paths.clone(),
-        push_retry: retries(typed.push_retry),
-        download_retry: retries(typed.image_download_retry),
-        skip_push_permission_check: typed.skip_push_permission_check,
-        ..RegistryConfig::default()
     }
 }
 

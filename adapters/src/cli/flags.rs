@@ -224,6 +224,18 @@ pub(crate) struct Registry {
     /// More attempts at each download
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) image_download_retry: i64,
+    /// More attempts at unpacking a base image
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    pub(crate) image_fs_extract_retry: i64,
+    /// Where Docker Hub's images are pulled from first, HOST[/PREFIX]; repeatable, asked in order
+    #[arg(long, value_name = "MIRROR")]
+    pub(crate) registry_mirror: Vec<String>,
+    /// Where the images of any registry are pulled from first, HOST=MIRROR[/PREFIX][;…]; repeatable
+    #[arg(long, value_name = "MAP")]
+    pub(crate) registry_map: Vec<String>,
+    /// Do not ask a registry that has mirrors itself
+    #[arg(long)]
+    pub(crate) skip_default_registry_fallback: bool,
     /// Do not try before the build whether the destinations may be pushed to
     #[arg(long)]
     pub(crate) skip_push_permission_check: bool,
@@ -410,8 +422,6 @@ pub(crate) enum ContextModesFlag {
 pub(crate) struct Ignored {
     #[arg(long, alias = "snapshotMode", hide = true, default_value = "")]
     snapshot_mode: String,
-    #[arg(long, hide = true, default_value = "0")]
-    image_fs_extract_retry: i64,
     #[arg(long, hide = true)]
     compressed_caching: bool,
     #[arg(long, hide = true)]
@@ -426,8 +436,6 @@ pub(crate) struct Ignored {
     force_build_metadata: bool,
     #[arg(long, hide = true)]
     skip_unused_stages: bool,
-    #[arg(long, hide = true)]
-    skip_default_registry_fallback: bool,
 }
 
 /// Flags that change image, source or destination and are not there yet.
@@ -435,10 +443,6 @@ pub(crate) struct Ignored {
 pub(crate) struct Missing {
     #[arg(long, short = 'b', hide = true, default_value = "")]
     pub(crate) bucket: String,
-    #[arg(long, hide = true)]
-    pub(crate) registry_mirror: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) registry_map: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) registry_certificate: Vec<String>,
     #[arg(long, hide = true)]

@@ -2,14 +2,13 @@
 //! refused with a way out, because building something else would be worse.
 
 use super::flags::Flags;
-use crate::env::Env;
 use crate::usage::Usage;
 
 /// Refuses what cannot be honoured.
 ///
 /// # Errors
-/// The first such flag, or variable, with a way out.
-pub(crate) fn refuse(flags: &Flags, env: &Env) -> Result<(), Usage> {
+/// The first such flag, with a way out.
+pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
     let missing = &flags.missing;
     let given = |list: &[String]| list.iter().any(|v| !v.is_empty());
     let table = [
@@ -17,16 +16,6 @@ pub(crate) fn refuse(flags: &Flags, env: &Env) -> Result<(), Usage> {
             !missing.bucket.is_empty(),
             "--bucket",
             "download the archive before the build and give its directory as --context",
-        ),
-        (
-            given(&missing.registry_mirror) || env.get("KANIKO_REGISTRY_MIRROR").is_some(),
-            "--registry-mirror (KANIKO_REGISTRY_MIRROR)",
-            "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",
-        ),
-        (
-            given(&missing.registry_map) || env.get("KANIKO_REGISTRY_MAP").is_some(),
-            "--registry-map (KANIKO_REGISTRY_MAP)",
-            "name the mirror in FROM, or give --build-context name=docker-image://mirror/name:tag",
         ),
         (
             given(&missing.registry_certificate),

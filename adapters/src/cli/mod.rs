@@ -16,6 +16,7 @@ pub(crate) mod log;
 mod missing;
 pub(crate) mod places;
 pub(crate) mod progress;
+pub(crate) mod registries;
 pub(crate) mod secrets;
 mod steps;
 pub(crate) mod upkeep;

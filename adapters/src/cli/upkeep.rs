@@ -15,7 +15,7 @@ use yadokari::registry::{Network, Registry as Registries};
 use super::flags::{Log, Registry};
 use super::progress::text::{bytes, seconds};
 use super::progress::{Bare, Display, Redactor, Sink};
-use super::{caching, config, credentials, diagnostic, log, places};
+use super::{caching, config, credentials, diagnostic, log, places, registries};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::go_duration;
@@ -109,7 +109,7 @@ pub(crate) fn warm(flags: &WarmFlags, env: &Env) -> Result<u8, Usage> {
         build_args: config::build_args(&flags.build_arg, env)?,
         directory: PathBuf::from(&flags.cache_dir),
         platform: config::platform(&flags.custom_platform)?,
-        registry: config::registry(&flags.registry, env),
+        registry: registries::config(&flags.registry, env)?,
         keychain: credentials::sources(env, None, config::gitlab_helper(&flags.registry)?),
     };
     if config.images.is_empty() && config.dockerfile.is_none() {
@@ -172,7 +172,7 @@ fn with_cache(
     let network = Network::new().map_err(|e| failed(&e))?;
     let sources = credentials::sources(env, None, config::gitlab_helper(&flags.registry)?);
     let keychain = Keychain::new(&sources, Events::none()).map_err(|e| failed(&e))?;
-    let registry = config::registry(&flags.registry, env);
+    let registry = registries::config(&flags.registry, env)?;
     let registry = Registries::new(&registry, keychain, Events::none(), &network).map_err(|e| failed(&e))?;
     let cache = Maintained::open(&location, &network, &registry).map_err(|e| failed(&e))?;
     Ok((work(&cache).map_err(|e| failed(&e))?, 0))

@@ -140,7 +140,10 @@ impl Uploads {
 
     /// Begins to copy a blob of another repository: by mount, or through us where that is refused.
     fn copy(&self, descriptor: &Descriptor, from: Reference, suspect: Option<Arc<AtomicBool>>) {
-        let (registry, repositories) = (self.registry.clone(), self.repositories.clone());
+        // A layer of the cache is nowhere but in the cache.
+        let registry =
+            if suspect.is_some() { self.registry.without_mirrors() } else { self.registry.clone() };
+        let repositories = self.repositories.clone();
         let descriptor = descriptor.clone();
         self.spawn(suspect, async move {
             for to in &repositories {

@@ -4,6 +4,7 @@ mod auth;
 mod chunked;
 mod fake;
 mod growing;
+mod mirror;
 mod pull;
 mod push;
 mod tls;
