@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use crate::cli::flags::Flags;
 use crate::env::Env;
-use crate::front;
 use crate::session::{self, Reporter};
+use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
 use crate::vocabulary::suggest;
 use crate::{github, gitlab, tekton};
@@ -59,22 +58,33 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         Some((name, rest)) if !name.starts_with('-') => (named(name)?, rest),
         _ => (detect(env).ok_or_else(nowhere)?, words),
     };
-    let (job, reporter): (_, Box<dyn Reporter>) = match platform {
-        Platform::Tekton => {
-            let inputs = tekton::Inputs::parse(words)?;
-            let job = tekton::job(&inputs, env)?;
-            (job, Box::new(tekton::Tekton::new(inputs)))
-        }
-        Platform::Gitlab => {
-            let (job, reporter) = gitlab::job(words, env)?;
-            (job, Box::new(reporter))
-        }
-        Platform::Github => {
-            let (job, reporter) = github::job(words, env)?;
-            (job, Box::new(reporter))
-        }
+    let front = match platform {
+        Platform::Tekton => tekton::front(words)?,
+        Platform::Gitlab => gitlab::front(words, env)?,
+        Platform::Github => github::front(words, env)?,
     };
-    session::run(&job, env, reporter.as_ref())
+    let job = front.settings.job(env, front.reporter.as_ref())?;
+    session::run(&job, env, front.reporter.as_ref())
+}
+
+/// What a platform was told, and how it is told what came out.
+pub(crate) struct Front {
+    /// What it was told.
+    pub(crate) settings: Settings,
+    /// Who reports.
+    pub(crate) reporter: Box<dyn Reporter>,
+}
+
+/// The words after `yadokari ci <platform>` where inputs are variables: more extra arguments.
+///
+/// # Errors
+/// Never in practice: a list of words is a list.
+pub(crate) fn more_arguments(settings: &mut Settings, words: &[String]) -> Result<(), Usage> {
+    let words = match words.split_first() {
+        Some((first, rest)) if first == "--" => rest,
+        _ => words,
+    };
+    settings.put_items(Key::ExtraArgs, words, Origin::input("the command line"))
 }
 
 fn named(name: &str) -> Result<Platform, Usage> {
@@ -91,16 +101,4 @@ fn named(name: &str) -> Result<Platform, Usage> {
 fn nowhere() -> Usage {
     Usage::new("no CI platform is recognised: neither Tekton, GitLab CI nor GitHub Actions")
         .help("name it, as in yadokari ci gitlab, or use yadokari build")
-}
-
-/// The flags a platform starts from: the defaults, and what the user gave as extra arguments.
-///
-/// # Errors
-/// What is wrong with the extra arguments.
-pub(crate) fn flags(extra: &[String]) -> Result<Flags, Usage> {
-    front::flags(extra).map_err(|text| {
-        let text = text.trim_start_matches("error: ").lines().next().unwrap_or_default();
-        Usage::new(format!("in the extra arguments: {text}"))
-            .help("give each argument as an item of its own; yadokari build --help lists them")
-    })
 }

@@ -7,52 +7,61 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use yadokari::config::{BuildOutcome, Isolation};
 use yadokari::event::Events;
 
-use crate::ci;
+use crate::ci::{self, Front};
 use crate::cli::job::Job;
 use crate::cli::progress::{Markup, Redactor, Sink};
-use crate::cli::{config, credentials, files, places};
+use crate::cli::{credentials, files};
 use crate::env::Env;
-use crate::inputs::{Inputs, extra_args};
 use crate::session::{EmitError, Reporter};
+use crate::settings::dialect::{self, Dialect, Meaning, Read};
+use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
-use crate::vocabulary::Separator;
 
-/// Inputs beside the common ones.
-const INPUTS: [&str; 5] = ["image", "dockerfile", "dotenv", "ca-file", "push-from-forks"];
+/// Inputs that no other platform has.
+const DIALECT: Dialect = Dialect {
+    noun: "input",
+    spelling: dialect::kebab,
+    names: &[
+        ("dotenv", Meaning::Own),
+        ("push-from-forks", Meaning::Own),
+        ("platform", Meaning::Is(Key::Platforms)),
+        ("file", Meaning::Is(Key::Dockerfile)),
+    ],
+};
 
 /// Whether this is a job. `GITLAB_CI` is there even where it is not `true` (gitlab-ci-local).
 pub(crate) fn detect(env: &Env) -> bool {
     env.get("GITLAB_CI").is_some() || (env.get("CI_JOB_ID").is_some() && env.get("CI_SERVER_URL").is_some())
 }
 
-/// The build that the job's variables ask for.
+/// What the job's variables ask for.
 ///
 /// # Errors
 /// Values that make no build.
-pub(crate) fn job(words: &[String], env: &Env) -> Result<(Job, Gitlab), Usage> {
-    let inputs = Inputs::new(env, "YADOKARI_", &INPUTS)?;
-    let mut flags = ci::flags(&extra_args(&inputs, words)?)?;
+pub(crate) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
+    let (settings, reporter) = read(words, env)?;
+    Ok(Front { settings, reporter: Box::new(reporter) })
+}
+
+fn read(words: &[String], env: &Env) -> Result<(Settings, Gitlab), Usage> {
+    let mut read = DIALECT.variables(env, "YADOKARI_")?;
+    let settings = &mut read.settings;
+    ci::more_arguments(settings, words)?;
     let project = project(env);
-    flags.context = project.display().to_string();
-    inputs.lay_over(&mut flags)?;
-    if let Some(dockerfile) = inputs.get("dockerfile") {
-        dockerfile.trim().clone_into(&mut flags.dockerfile);
+    settings.put(Key::Context, &project.display().to_string(), Origin::platform("CI_PROJECT_DIR"))?;
+    for (key, variables) in [
+        (Key::Image, ["CI_REGISTRY_IMAGE"].as_slice()),
+        (Key::Tags, &["CI_COMMIT_TAG", "CI_COMMIT_REF_SLUG"]),
+        (Key::CaFile, &["CI_SERVER_TLS_CA_FILE"]),
+    ] {
+        let set = variables.iter().find_map(|name| Some((*name, env.get(name)?)));
+        if let Some((name, value)) = set {
+            settings.put_items(key, &[value.to_owned()], Origin::platform(name))?;
+        }
     }
-    let (push, why) = push(&inputs, env)?;
-    flags.result.no_push |= !push;
-    if flags.destination.is_empty() || inputs.get("image").is_some() {
-        let mut all = destinations(&inputs, env, push)?;
-        all.append(&mut flags.destination);
-        flags.destination = all;
-    }
-    let mut job = config::job(&flags, env)?;
-    job.warnings.extend(why);
-    job.config.keychain.sources.extend(credentials_of_the_job(env));
-    let ca_files = [inputs.get("ca-file"), env.get("CI_SERVER_TLS_CA_FILE")];
-    job.config.registry.ca_paths.extend(ca_files.into_iter().flatten().map(PathBuf::from));
-    never_in_place_on_a_shared_host(&mut job, env)?;
-    let dotenv = project.join(inputs.get("dotenv").unwrap_or("yadokari.env"));
-    Ok((job, Gitlab { dotenv }))
+    let warning = fork(&mut read, env)?;
+    let dotenv = project.join(read.own("dotenv").unwrap_or("yadokari.env"));
+    Ok((read.settings, Gitlab { dotenv, warning }))
 }
 
 /// The project's directory; a job starts in it, and where the runner's name for it does not exist
@@ -61,38 +70,21 @@ fn project(env: &Env) -> PathBuf {
     env.get("CI_PROJECT_DIR").map(PathBuf::from).filter(|p| p.is_dir()).unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// Whether to push, and a remark where GitLab's variables decided against it: a merge request
-/// from a fork is somebody else's code.
-fn push(inputs: &Inputs<'_>, env: &Env) -> Result<(bool, Option<String>), Usage> {
-    let push = inputs.boolean("push")?.unwrap_or(true);
+/// Decides against a push, with a remark, where GitLab's variables say that the merge request comes from a
+/// fork: that is somebody else's code.
+fn fork(read: &mut Read, env: &Env) -> Result<Option<String>, Usage> {
     let fork = match (env.get("CI_MERGE_REQUEST_SOURCE_PROJECT_ID"), env.get("CI_MERGE_REQUEST_PROJECT_ID")) {
         (Some(source), Some(target)) => source != target,
         _ => false,
     };
-    if push && fork && !inputs.boolean("push-from-forks")?.unwrap_or(false) {
-        let why = "the merge request comes from a fork: the image is not pushed (input push-from-forks)";
-        return Ok((false, Some(why.to_owned())));
+    let push = read.settings.boolean(Key::Push).unwrap_or(true);
+    if !push || !fork || read.own_boolean("push-from-forks")?.unwrap_or(false) {
+        return Ok(None);
     }
-    Ok((push, None))
-}
-
-/// The input, or the project's registry; with the input `tags`, or the commit's tag or branch.
-fn destinations(inputs: &Inputs<'_>, env: &Env, push: bool) -> Result<Vec<String>, Usage> {
-    let Some(image) = inputs.get("image").or_else(|| env.get("CI_REGISTRY_IMAGE")) else {
-        if !push {
-            return Ok(Vec::new());
-        }
-        return Err(Usage::new("CI_REGISTRY_IMAGE is not set: the project's container registry is off")
-            .help("turn it on under Settings > General > Visibility, or give the input image"));
-    };
-    let image = image.trim();
-    let mut tags = inputs.list("tags", Separator::Comma)?;
-    let has_tag = image.rsplit('/').next().is_some_and(|name| name.contains(':'));
-    if tags.is_empty() && !has_tag {
-        let commit = env.get("CI_COMMIT_TAG").or_else(|| env.get("CI_COMMIT_REF_SLUG"));
-        tags.extend(commit.map(str::to_owned));
-    }
-    places::with_tags(image, &tags)
+    read.settings.put(Key::Push, "false", Origin::decided("a merge request from a fork"))?;
+    Ok(Some(
+        "the merge request comes from a fork: the image is not pushed (input push-from-forks)".to_owned(),
+    ))
 }
 
 /// The job token, the dependency proxy and the deploy token, for hosts that no file knows.
@@ -145,6 +137,7 @@ fn never_in_place_on_a_shared_host(job: &mut Job, env: &Env) -> Result<(), Usage
 #[derive(Debug)]
 pub(crate) struct Gitlab {
     dotenv: PathBuf,
+    warning: Option<String>,
 }
 
 impl Reporter for Gitlab {
@@ -154,6 +147,17 @@ impl Reporter for Gitlab {
 
     fn markup(&self, _: &Redactor) -> Box<dyn Markup> {
         Box::new(Sections::new(unix_time))
+    }
+
+    fn nowhere(&self) -> Usage {
+        Usage::new("CI_REGISTRY_IMAGE is not set: the project's container registry is off")
+            .help("turn it on under Settings > General > Visibility, or give the input image")
+    }
+
+    fn complete(&self, job: &mut Job, env: &Env) -> Result<(), Usage> {
+        job.warnings.extend(self.warning.clone());
+        job.config.keychain.sources.extend(credentials_of_the_job(env));
+        never_in_place_on_a_shared_host(job, env)
     }
 
     fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {

@@ -21,8 +21,13 @@ const JOB: [(&str, &str); 9] = [
     ("HOME", "/root"),
 ];
 
+fn job_of(env: &Env) -> Result<(Job, Gitlab), Usage> {
+    let (settings, reporter) = read(&[], env)?;
+    Ok((settings.job(env, &reporter)?, reporter))
+}
+
 fn job_with(more: &[(&str, &str)]) -> Result<(Job, Gitlab), Usage> {
-    job(&[], &Env::of(&[&JOB, more].concat()))
+    job_of(&Env::of(&[&JOB, more].concat()))
 }
 
 fn destinations(more: &[(&str, &str)]) -> Vec<String> {
@@ -93,7 +98,7 @@ fn inputs_are_laid_over() {
     assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("app".into()));
     assert_eq!(job.config.dockerfile, Path::new("app/Dockerfile"));
     assert_eq!(reporter.dotenv, Path::new("/usr/out/build.env"));
-    assert_eq!(job.config.registry.ca_paths, [PathBuf::from("/ca.pem"), PathBuf::from("/gl.pem")]);
+    assert_eq!(job.config.registry.ca_paths, [PathBuf::from("/gl.pem"), PathBuf::from("/ca.pem")]);
     assert!(!job.config.push);
     assert!(job_with(&[("YADOKARI_DOCKERFLE", "x")]).is_err());
 }
@@ -101,10 +106,10 @@ fn inputs_are_laid_over() {
 #[test]
 fn a_project_without_a_registry_is_told_so() {
     let env = Env::of(&[("GITLAB_CI", "true"), ("CI_PROJECT_DIR", "/p")]);
-    let error = job(&[], &env).unwrap_err();
+    let error = job_of(&env).unwrap_err();
     assert!(error.message.contains("CI_REGISTRY_IMAGE") && error.help.is_some());
     let env = Env::of(&[("GITLAB_CI", "true"), ("YADOKARI_PUSH", "false")]);
-    assert!(job(&[], &env).is_ok());
+    assert!(job_of(&env).is_ok());
 }
 
 #[test]
@@ -173,7 +178,7 @@ fn check_dotenv(text: &str) {
 #[test]
 fn the_report_is_a_dotenv_file() {
     let dir = tempfile::tempdir().unwrap();
-    let reporter = Gitlab { dotenv: dir.path().join("yadokari.env") };
+    let reporter = Gitlab { dotenv: dir.path().join("yadokari.env"), warning: None };
     let outcome = outcome(&["r.io/g/p:a".to_owned(), "r.io/g/p:b".to_owned()]);
     reporter.emit(&job_with(&[]).unwrap().0, &outcome, &Events::none()).unwrap();
     let text = fs::read_to_string(dir.path().join("yadokari.env")).unwrap();

@@ -13,6 +13,7 @@ use crate::cli::progress::text::{bytes, seconds};
 use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
 use crate::cli::{config, diagnostic, files, log, secrets};
 use crate::env::Env;
+use crate::settings::land::TagRules;
 use crate::usage::Usage;
 
 /// What a front adds to a build.
@@ -22,6 +23,28 @@ pub(crate) trait Reporter {
 
     /// How the log is marked up.
     fn markup(&self, redactor: &Redactor) -> Box<dyn Markup>;
+
+    /// The tags that rules make of what the platform knows of the commit, best first.
+    ///
+    /// # Errors
+    /// A broken rule, or a platform that knows nothing.
+    fn tags(&self, _: &TagRules) -> Result<Vec<String>, Usage> {
+        Err(Usage::new("tag-rules need a CI platform that knows the commit").help("name the tags: tags"))
+    }
+
+    /// What to say where there is nowhere to push to.
+    fn nowhere(&self) -> Usage {
+        Usage::new("there is nowhere to push the image to")
+            .help("give --destination, or --no-push if the image shall not be pushed")
+    }
+
+    /// Adds what no setting says: credentials of the platform, limits of where it runs.
+    ///
+    /// # Errors
+    /// What cannot be built here.
+    fn complete(&self, _: &mut Job, _: &Env) -> Result<(), Usage> {
+        Ok(())
+    }
 
     /// Reports a success in the platform's format.
     ///

@@ -4,167 +4,87 @@
 //! `--build-args $(params.BUILD_ARGS[*]) --labels … -- $(params.EXTRA_ARGS[*])`: a word with two
 //! dashes starts a section, and no item of an array starts so.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
 use yadokari::image::Reference;
 
-use crate::ci;
+use crate::ci::Front;
 use crate::cli::job::Job;
 use crate::cli::progress::{Bare, Markup, Redactor, Sink};
-use crate::cli::{config, credentials, files, places};
+use crate::cli::{credentials, files};
 use crate::env::Env;
 use crate::session::{EmitError, Reporter};
+use crate::settings::dialect::{self, Dialect, Meaning, Read};
+use crate::settings::{Key, Origin};
 use crate::usage::Usage;
-use crate::vocabulary::{boolean, suggest};
 
 /// Whether this is a step: the directory for results is mounted in every one.
 pub(crate) fn detect(root: &Path) -> bool {
     root.join("tekton/results").is_dir()
 }
 
-/// Sections of one word.
-const SCALARS: [&str; 9] = [
-    "--image",
-    "--context",
-    "--dockerfile",
-    "--target",
-    "--platform",
-    "--push",
-    "--tls-verify",
-    "--dockerconfig",
-    "--sslcertdir",
-];
+/// The Task's names that are no keys: where things are in the pod.
+const DIALECT: Dialect = Dialect {
+    noun: "parameter",
+    spelling: dialect::shouted,
+    names: &[
+        ("platform", Meaning::Is(Key::Platforms)),
+        ("tlsverify", Meaning::Is(Key::TlsVerify)),
+        ("skip-push", Meaning::Not(Key::Push)),
+        ("dockerconfig", Meaning::Own),
+        ("sslcertdir", Meaning::Own),
+        ("results", Meaning::OwnItems),
+    ],
+};
 
-/// Sections of any number of words.
-const LISTS: [&str; 6] =
-    ["--tags", "--build-args", "--labels", "--annotations", "--build-contexts", "--results"];
-
-/// The Task's parameters, workspaces and results.
-#[derive(Debug, Default)]
-pub(crate) struct Inputs {
-    scalars: BTreeMap<&'static str, String>,
-    lists: BTreeMap<&'static str, Vec<String>>,
-    extra: Vec<String>,
-}
-
-impl Inputs {
-    /// Reads the sections; empty words of lists are left out.
-    ///
-    /// # Errors
-    /// A word outside of a section, or a section that does not exist.
-    pub(crate) fn parse(words: &[String]) -> Result<Self, Usage> {
-        let mut inputs = Inputs::default();
-        let mut words = words.iter();
-        let mut list = None;
-        while let Some(word) = words.next() {
-            if word == "--" {
-                inputs.extra = words.filter(|w| !w.is_empty()).cloned().collect();
-                break;
-            } else if let Some(name) = SCALARS.into_iter().find(|s| s == word) {
-                let value = words.next().ok_or_else(|| Usage::new(format!("{name} has no value")))?;
-                inputs.scalars.insert(name, value.clone());
-                list = None;
-            } else if let Some(name) = LISTS.into_iter().find(|s| s == word) {
-                inputs.lists.entry(name).or_default();
-                list = Some(name);
-            } else if let (Some(name), false) = (list, word.starts_with("--")) {
-                if !word.is_empty() {
-                    inputs.lists.entry(name).or_default().push(word.clone());
-                }
-            } else {
-                return Err(unknown(word));
-            }
-        }
-        Ok(inputs)
-    }
-
-    fn scalar(&self, name: &str) -> Option<&str> {
-        self.scalars.get(name).map(String::as_str).filter(|v| !v.trim().is_empty())
-    }
-
-    fn list(&self, name: &str) -> &[String] {
-        self.lists.get(name).map_or(&[], Vec::as_slice)
-    }
-
-    /// Where a result goes: as the Task says, else where Tekton reads results.
-    fn result_path(&self, result: &str) -> PathBuf {
-        let named = self.list("--results").iter().filter_map(|r| r.split_once('='));
-        let path = named.filter(|(name, _)| *name == result).map(|(_, path)| PathBuf::from(path)).next();
-        path.unwrap_or_else(|| Path::new("/tekton/results").join(result))
-    }
-}
-
-fn unknown(word: &str) -> Usage {
-    let known: Vec<&str> = SCALARS.into_iter().chain(LISTS).collect();
-    let error = Usage::new(format!("'{word}' starts no section and is in none"));
-    match suggest(word, &known) {
-        Some(meant) => error.help(format!("did you mean {meant}?")),
-        None => error.help(format!("the sections are {}, and -- for extra arguments", known.join(", "))),
-    }
-}
-
-/// The build that the Task's parameters ask for.
+/// What the Task's parameters ask for.
 ///
 /// # Errors
-/// Values that make no build.
-pub(crate) fn job(inputs: &Inputs, env: &Env) -> Result<Job, Usage> {
-    let mut flags = ci::flags(&inputs.extra)?;
-    for (to, name) in [
-        (&mut flags.context, "--context"),
-        (&mut flags.dockerfile, "--dockerfile"),
-        (&mut flags.custom_platform, "--platform"),
-    ] {
-        if let Some(value) = inputs.scalar(name) {
-            value.clone_into(to);
-        }
-    }
-    if let Some(target) = inputs.scalar("--target") {
-        flags.target = vec![target.to_owned()];
-    }
-    for (to, name) in [
-        (&mut flags.build_arg, "--build-args"),
-        (&mut flags.label, "--labels"),
-        (&mut flags.annotation, "--annotations"),
-        (&mut flags.build_context, "--build-contexts"),
-    ] {
-        let mut items = inputs.list(name).to_vec();
-        items.append(to);
-        *to = items;
-    }
-    let mut destinations = destinations(inputs)?;
-    destinations.append(&mut flags.destination);
-    flags.destination = destinations;
-    if let Some(push) = inputs.scalar("--push") {
-        flags.result.no_push |= !boolean("PUSH", push)?;
-    }
-    if let Some(verify) = inputs.scalar("--tls-verify") {
-        flags.registry.skip_tls_verify |= !boolean("TLSVERIFY", verify)?;
-    }
-    let mut job = config::job(&flags, env)?;
-    workspaces(inputs, &mut job);
-    Ok(job)
+/// Words that make no sections, or values that make no build.
+pub(crate) fn front(words: &[String]) -> Result<Front, Usage> {
+    let read = sections(words)?;
+    Ok(Front { settings: read.settings.clone(), reporter: Box::new(Tekton::new(read)) })
 }
 
-/// `IMAGE`, and its repository with each of `TAGS`; without a tag of its own `IMAGE` is only the
-/// repository as soon as there are others.
-fn destinations(inputs: &Inputs) -> Result<Vec<String>, Usage> {
-    let tags = inputs.list("--tags");
-    let Some(image) = inputs.scalar("--image") else {
-        return match tags {
-            [] => Ok(Vec::new()),
-            _ => Err(Usage::new("TAGS are given without IMAGE").help("name the repository in IMAGE")),
+/// Reads the sections: `--name` and its words, up to the next. What takes one value takes the next word,
+/// whatever it is. Empty words of lists are left out; after `--` come extra arguments.
+///
+/// # Errors
+/// A word outside of a section, or a section that does not exist.
+fn sections(words: &[String]) -> Result<Read, Usage> {
+    let mut read = Read::default();
+    let mut rest = words;
+    while let Some((word, after)) = rest.split_first() {
+        if word == "--" {
+            let origin = Origin::input("parameter EXTRA_ARGS");
+            read.settings.put_items(Key::ExtraArgs, after, origin)?;
+            break;
+        }
+        let Some(name) = word.strip_prefix("--") else {
+            return Err(Usage::new(format!("'{word}' starts no section and is in none"))
+                .help("a section is --name and its values, and -- starts extra arguments"));
         };
-    };
-    let image = image.trim();
-    places::with_tags(image, tags)
+        let shown = format!("parameter {}", dialect::shouted(name));
+        // These are parameters of type string, though others may give several.
+        let single = ["image", "platform"].contains(&name);
+        let count = match DIALECT.many(name) && !single {
+            true => after.iter().take_while(|w| !w.starts_with("--")).count(),
+            false if DIALECT.meaning(name).is_some() && after.is_empty() => {
+                return Err(Usage::new(format!("{word} has no value")));
+            }
+            false => after.len().min(1),
+        };
+        DIALECT.put_items(&mut read, name, &after[..count], &shown)?;
+        rest = &after[count..];
+    }
+    Ok(read)
 }
 
 /// Puts the bound workspaces first.
-fn workspaces(inputs: &Inputs, job: &mut Job) {
-    if let Some(dir) = inputs.scalar("--dockerconfig") {
+fn workspaces(read: &Read, job: &mut Job) {
+    if let Some(dir) = read.own("dockerconfig") {
         // `kubectl create secret docker-registry` names the key .dockerconfigjson.
         let paths = ["config.json", ".dockerconfigjson"].map(|name| Path::new(dir).join(name));
         if !paths.iter().any(|p| p.exists()) {
@@ -175,20 +95,27 @@ fn workspaces(inputs: &Inputs, job: &mut Job) {
         let sources = paths.map(credentials::file);
         job.config.keychain.sources.splice(0..0, sources);
     }
-    if let Some(dir) = inputs.scalar("--sslcertdir") {
+    if let Some(dir) = read.own("sslcertdir") {
         job.config.registry.ca_paths.push(PathBuf::from(dir));
     }
 }
 
 /// Reports to Tekton.
 pub(crate) struct Tekton {
-    inputs: Inputs,
+    read: Read,
 }
 
 impl Tekton {
-    /// For a Task with these inputs.
-    pub(crate) fn new(inputs: Inputs) -> Self {
-        Tekton { inputs }
+    /// For a Task that was given this.
+    fn new(read: Read) -> Self {
+        Tekton { read }
+    }
+
+    /// Where a result goes: as the Task says, else where Tekton reads results.
+    fn result_path(&self, result: &str) -> PathBuf {
+        let named = self.read.own_items("results").iter().filter_map(|r| r.split_once('='));
+        let path = named.filter(|(name, _)| *name == result).map(|(_, path)| PathBuf::from(path)).next();
+        path.unwrap_or_else(|| Path::new("/tekton/results").join(result))
     }
 }
 
@@ -201,13 +128,23 @@ impl Reporter for Tekton {
         Box::new(Bare)
     }
 
+    fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
+        workspaces(&self.read, job);
+        Ok(())
+    }
+
+    fn nowhere(&self) -> Usage {
+        Usage::new("there is nowhere to push the image to")
+            .help("give the parameter IMAGE, or PUSH: \"false\" if the image shall not be pushed")
+    }
+
     fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
         let (results, dropped) = results(&outcome.pushed, &outcome.digest.to_string());
         for text in dropped {
             events.warn(text);
         }
         for (name, value) in results {
-            files::write(&self.inputs.result_path(name), value.as_bytes())?;
+            files::write(&self.result_path(name), value.as_bytes())?;
         }
         Ok(())
     }

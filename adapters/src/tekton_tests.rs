@@ -12,7 +12,8 @@ fn words(text: &[&str]) -> Vec<String> {
 }
 
 fn config_of(args: &[&str]) -> Result<Job, Usage> {
-    job(&Inputs::parse(&words(args))?, &Env::of(&[]))
+    let front = front(&words(args))?;
+    front.settings.job(&Env::of(&[]), front.reporter.as_ref())
 }
 
 fn outcome(pushed: &[&str]) -> BuildOutcome {
@@ -109,7 +110,7 @@ fn broken_words_are_refused() {
         assert!(config_of(bad).is_err(), "{bad:?}");
     }
     let error = config_of(&["--imag", "x"]).unwrap_err();
-    assert_eq!(error.help.as_deref(), Some("did you mean --image?"));
+    assert_eq!(error.help.as_deref(), Some("did you mean IMAGE?"));
 }
 
 #[test]
@@ -137,10 +138,9 @@ fn results_are_verbatim_and_where_the_task_says() {
     let names = ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_REF", "IMAGES"];
     let mut args = words(&["--image", "r.io/a/b:v1", "--results"]);
     args.extend(names.map(at));
-    let inputs = Inputs::parse(&args).unwrap();
-    let job = job(&inputs, &Env::of(&[])).unwrap();
+    let job = config_of(&args.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let outcome = outcome(&["r.io/a/b:v1", "r.io/a/b:v2"]);
-    Tekton::new(inputs).emit(&job, &outcome, &Events::none()).unwrap();
+    Tekton::new(sections(&args).unwrap()).emit(&job, &outcome, &Events::none()).unwrap();
     let digest = outcome.digest;
     let expected = [
         digest.to_string(),
@@ -153,7 +153,7 @@ fn results_are_verbatim_and_where_the_task_says() {
 
 #[test]
 fn without_a_word_about_them_results_go_where_tekton_reads() {
-    assert_eq!(Inputs::default().result_path("IMAGE_URL"), Path::new("/tekton/results/IMAGE_URL"));
+    assert_eq!(Tekton::new(Read::default()).result_path("IMAGE_URL"), Path::new("/tekton/results/IMAGE_URL"));
 }
 
 #[test]

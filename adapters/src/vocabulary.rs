@@ -1,4 +1,4 @@
-//! How values are written in environments: booleans, lists, `K=V`. One grammar for all platforms.
+//! How single values are written: booleans, sizes, durations, `K=V`. One grammar for all fronts.
 
 use crate::usage::Usage;
 
@@ -71,86 +71,6 @@ pub(crate) fn go_duration(text: &str) -> Option<std::time::Duration> {
         rest = &rest[end..];
     }
     std::time::Duration::try_from_secs_f64(seconds).ok().filter(|_| !text.is_empty())
-}
-
-/// What separates the items of a list besides newlines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Separator {
-    /// Commas separate too: tags, platforms.
-    Comma,
-    /// Commas belong to the item: build arguments, labels.
-    Newline,
-}
-
-/// A list: a JSON array of strings, or lines (and, by `separator`, comma separated items), where
-/// an item may be quoted as in CSV: `"A={""k"":""v""}"`. Items are trimmed, empty ones left out.
-///
-/// # Errors
-/// A quote that is not closed, or a JSON array of something else than strings.
-pub(crate) fn list(name: &str, text: &str, separator: Separator) -> Result<Vec<String>, Usage> {
-    if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map_err(|e| {
-            Usage::new(format!("{name} starts like a JSON array but is none of strings: {e}"))
-                .help(r#"write one item a line, or a JSON array such as ["A=1", "B=2"]"#)
-        });
-    }
-    let mut items = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        rest = rest.trim_start_matches([' ', '\t']);
-        let (item, tail) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_item(name, quoted)?,
-            None => plain_item(rest, separator),
-        };
-        if !item.is_empty() {
-            items.push(item);
-        }
-        rest = tail;
-    }
-    Ok(items)
-}
-
-fn plain_item(text: &str, separator: Separator) -> (String, &str) {
-    let end = text.find(|c| c == '\n' || (c == ',' && separator == Separator::Comma));
-    match end {
-        Some(end) => (text[..end].trim().to_owned(), &text[end + 1..]),
-        None => (text.trim().to_owned(), ""),
-    }
-}
-
-/// The item after an opening quote, and what follows its separator.
-fn quoted_item<'a>(name: &str, text: &'a str) -> Result<(String, &'a str), Usage> {
-    let mut item = String::new();
-    let mut from = 0;
-    loop {
-        let Some(quote) = text[from..].find('"').map(|q| q + from) else {
-            return Err(Usage::new(format!("{name} has a quote that is not closed: \"{}", first_line(text)))
-                .help("close the quote, or double a quote that belongs to the value"));
-        };
-        item.push_str(&text[from..quote]);
-        match text[quote + 1..].strip_prefix('"') {
-            Some(_) => {
-                item.push('"');
-                from = quote + 2;
-            }
-            None => {
-                let tail = text[quote + 1..].trim_start_matches([' ', '\t', '\r']);
-                return match tail.strip_prefix([',', '\n']) {
-                    Some(next) => Ok((item, next)),
-                    None if tail.is_empty() => Ok((item, "")),
-                    None => Err(Usage::new(format!(
-                        "{name} has text after a closing quote: {}",
-                        first_line(tail)
-                    ))
-                    .help("double a quote that belongs to the value")),
-                };
-            }
-        }
-    }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }
 
 /// The two sides of `K=V`.
@@ -234,36 +154,6 @@ mod tests {
             ("99999999t", None),
         ] {
             assert_eq!(binary_size(text), bytes, "{text}");
-        }
-    }
-
-    macro_rules! lists {
-        ($($name:ident: $text:expr, $separator:ident => [$($item:expr),*];)*) => {
-            $(#[test]
-            fn $name() {
-                let expected: Vec<String> = vec![$($item.to_owned()),*];
-                assert_eq!(list("x", $text, Separator::$separator), Ok(expected));
-            })*
-        };
-    }
-
-    lists! {
-        empty_list: "", Newline => [];
-        blank_lines_are_left_out: "\n  \nA=1\n\n", Newline => ["A=1"];
-        lines: "A=1\r\nB=two words\n", Newline => ["A=1", "B=two words"];
-        commas_belong_to_build_arguments: "A=1,2\nB=3", Newline => ["A=1,2", "B=3"];
-        commas_separate_tags: "a,b\nc, d ,", Comma => ["a", "b", "c", "d"];
-        quotes_as_in_csv: "\"A={\"\"k\"\":\"\"v\"\"}\"\nB=1", Newline => [r#"A={"k":"v"}"#, "B=1"];
-        a_quoted_value_may_span_lines: "\"A=1\n2\"\nB=3", Newline => ["A=1\n2", "B=3"];
-        a_quote_inside_is_literal: "A=\"x\"", Newline => ["A=\"x\""];
-        a_hash_is_no_comment: "#a\nb", Newline => ["#a", "b"];
-        json: r#" ["A=1,2", "B=\n"]"#, Newline => ["A=1,2", "B=\n"];
-    }
-
-    #[test]
-    fn broken_lists() {
-        for text in ["\"A=1", "\"A\"b", "[1]", "[\"a\""] {
-            assert!(list("x", text, Separator::Newline).is_err(), "{text}");
         }
     }
 

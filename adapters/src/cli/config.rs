@@ -10,6 +10,7 @@ use yadokari::image::{Platform, Reference};
 
 use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Registry, Rootfs};
 use super::job::{Job, ResultFiles};
+use super::results::Name;
 use super::{caching, context, credentials, fetch, log, missing, places, registries, steps};
 use crate::env::Env;
 use crate::usage::Usage;
@@ -28,7 +29,7 @@ pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
     let mut config = build_config(flags, env)?;
     let caching = caching::config(&flags.cache, env, &config.destinations, config.push)?;
     config.cache = caching.config;
-    Ok(Job { config, files: result_files(flags), log, warnings: caching.remarks })
+    Ok(Job { config, files: result_files(flags)?, log, warnings: caching.remarks })
 }
 
 fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
@@ -249,12 +250,23 @@ pub(crate) fn gitlab_helper(flags: &Registry) -> Result<bool, Usage> {
     }
 }
 
-fn result_files(flags: &Flags) -> ResultFiles {
-    ResultFiles {
+fn result_files(flags: &Flags) -> Result<ResultFiles, Usage> {
+    let outputs = flags.result.output_file.iter().filter(|text| !text.is_empty()).map(|text| {
+        let (name, path) = key_value("--output-file", text)?;
+        let path = self::path(&path).ok_or_else(|| {
+            Usage::new(format!("--output-file '{text}' names no file"))
+                .help("write --output-file digest=FILE")
+        })?;
+        Ok((Name::parse(&name)?, path))
+    });
+    Ok(ResultFiles {
         digest: path(&flags.result.digest_file),
         name: path(&flags.result.image_name_with_digest_file),
         name_tag: path(&flags.result.image_name_tag_with_digest_file),
-    }
+        metadata: path(&flags.result.metadata_file),
+        environment: path(&flags.result.env_file),
+        outputs: outputs.collect::<Result<_, Usage>>()?,
+    })
 }
 
 fn path(text: &str) -> Option<PathBuf> {

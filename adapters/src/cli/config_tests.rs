@@ -170,7 +170,12 @@ fn outputs() {
     let files = job_in(&[], &args).unwrap().files;
     assert_eq!(
         files,
-        ResultFiles { digest: Some("/d".into()), name: Some("/n".into()), name_tag: Some("/t".into()) }
+        ResultFiles {
+            digest: Some("/d".into()),
+            name: Some("/n".into()),
+            name_tag: Some("/t".into()),
+            ..ResultFiles::default()
+        }
     );
     assert_eq!(job_in(&[], &["--no-push", "--digest-file="]).unwrap().files, ResultFiles::default());
 }

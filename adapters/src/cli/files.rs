@@ -9,6 +9,7 @@ use yadokari::config::{BuildConfig, BuildOutcome};
 use yadokari::image::Reference;
 
 use super::job::ResultFiles;
+use super::results;
 
 /// A result file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,17 @@ pub(crate) fn write_results(
     }
     if let Some(path) = &files.name_tag {
         write(path, lines(&|d| format!("{}:{}", repository(d), d.tag().unwrap_or("latest"))).as_bytes())?;
+    }
+    if let Some(path) = &files.metadata {
+        write(path, format!("{:#}\n", results::metadata(config, outcome)).as_bytes())?;
+    }
+    if let Some(path) = &files.environment {
+        write(path, results::environment(config, outcome).as_bytes())?;
+    }
+    for (name, path) in &files.outputs {
+        if let Some(value) = name.value(config, outcome) {
+            write(path, value.as_bytes())?;
+        }
     }
     Ok(())
 }

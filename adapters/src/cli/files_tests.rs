@@ -35,7 +35,12 @@ fn contents_are_kanikos() {
     let path = |name: &str| dir.path().join("made").join(name);
     let (config, outcome) = built(&["r.io/a/b:v1", "user/app"]);
     let digest = Digest::of(b"m");
-    let files = ResultFiles { digest: Some(path("d")), name: Some(path("n")), name_tag: None };
+    let files = ResultFiles {
+        digest: Some(path("d")),
+        name: Some(path("n")),
+        name_tag: None,
+        ..ResultFiles::default()
+    };
     write_results(&files, &config, &outcome).unwrap();
     let read = |name: &str| fs::read_to_string(path(name)).unwrap();
     assert_eq!(read("d"), digest.to_string());
@@ -43,7 +48,12 @@ fn contents_are_kanikos() {
     assert_eq!(fs::metadata(path("d").parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
     assert_eq!(fs::metadata(path("d")).unwrap().permissions().mode() & 0o777, 0o644);
 
-    let files = ResultFiles { digest: None, name: Some(path("n")), name_tag: Some(path("t")) };
+    let files = ResultFiles {
+        digest: None,
+        name: Some(path("n")),
+        name_tag: Some(path("t")),
+        ..ResultFiles::default()
+    };
     write_results(&files, &config, &outcome).unwrap();
     let tagged = format!("r.io/a/b:v1@{digest}\nindex.docker.io/user/app:latest@{digest}\n");
     assert_eq!(read("t"), tagged);

@@ -161,6 +161,15 @@ pub(crate) struct Result {
     /// Write repository:tag@digest of each destination to a file
     #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     pub(crate) image_name_tag_with_digest_file: String,
+    /// Write BuildKit's metadata of the image to a file, in JSON
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) metadata_file: String,
+    /// Write the results to a file, each as NAME=VALUE: IMAGE_DIGEST, IMAGE_URL, IMAGE_REF and more
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) env_file: String,
+    /// Write one result to a file without a newline, such as digest=FILE or image-ref=FILE; repeatable
+    #[arg(long, value_name = "RESULT=FILE")]
+    pub(crate) output_file: Vec<String>,
 }
 
 /// How layers and manifests look.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use yadokari::config::BuildConfig;
 
 use super::log::LogOptions;
+use super::results::Name;
 
 /// Everything one run of the program does.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct Job {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The files that kaniko's flags ask for.
+/// The files that flags ask for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResultFiles {
     /// `--digest-file`
@@ -28,4 +29,10 @@ pub(crate) struct ResultFiles {
     pub(crate) name: Option<PathBuf>,
     /// `--image-name-tag-with-digest-file`
     pub(crate) name_tag: Option<PathBuf>,
+    /// `--metadata-file`
+    pub(crate) metadata: Option<PathBuf>,
+    /// `--env-file`
+    pub(crate) environment: Option<PathBuf>,
+    /// `--output-file`
+    pub(crate) outputs: Vec<(Name, PathBuf)>,
 }

@@ -44,6 +44,8 @@ pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
         &flags.result.digest_file,
         &flags.result.image_name_with_digest_file,
         &flags.result.image_name_tag_with_digest_file,
+        &flags.result.metadata_file,
+        &flags.result.env_file,
     ] {
         if file.starts_with("https://") || file.starts_with("http://") {
             return Err(Usage::new(format!(

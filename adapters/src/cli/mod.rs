@@ -17,6 +17,7 @@ mod missing;
 pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod registries;
+pub(crate) mod results;
 pub(crate) mod secrets;
 mod steps;
 pub(crate) mod upkeep;

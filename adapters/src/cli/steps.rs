@@ -6,8 +6,8 @@ use yadokari::config::{SecretBytes, SecretSource, StepAgent, StepNetwork, StepSe
 
 use super::flags::Steps;
 use crate::env::Env;
+use crate::settings::list::fields;
 use crate::usage::Usage;
-use crate::vocabulary::{Separator, list};
 
 /// What the flags mean in this environment.
 ///
@@ -73,7 +73,7 @@ fn secret(text: &str, env: &Env) -> Result<StepSecret, Usage> {
         Usage::new(format!("--secret {message}")).help("write id=NAME,src=FILE or id=NAME,env=VARIABLE")
     };
     let (mut id, mut file, mut variable, mut kind) = (None, None, None, None);
-    for field in list("--secret", text, Separator::Comma)? {
+    for field in fields("--secret", text)? {
         let (key, value) = match field.split_once('=') {
             Some((key, value)) => (key.trim().to_ascii_lowercase(), value.to_owned()),
             None => return Err(wrong(format!("'{field}' is no key=value"))),

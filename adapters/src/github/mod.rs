@@ -11,116 +11,48 @@ use std::path::{Path, PathBuf};
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
 
-use crate::ci;
+use crate::ci::{self, Front};
 use crate::cli::job::Job;
 use crate::cli::log::Format;
 use crate::cli::progress::{Markup, Redactor, Sink};
-use crate::cli::{config, credentials};
 use crate::env::Env;
-use crate::inputs::{Inputs, extra_args};
 use crate::session::{EmitError, Reporter};
+use crate::settings::dialect::{self, Dialect, Meaning};
+use crate::settings::{Key, Origin};
 use crate::usage::Usage;
-use crate::vocabulary::Separator;
 
-/// Inputs beside the common ones; build-push-action's names.
-const INPUTS: [&str; 14] = [
-    "file",
-    "registry",
-    "username",
-    "password",
-    "pull",
-    "no-cache",
-    "no-cache-filters",
-    "builder",
-    "cache-from",
-    "cache-to",
-    "provenance",
-    "sbom", // the runner's own for docker actions:
-    "args",
-    "entrypoint",
-];
+/// build-push-action's names, and what only a runner passes.
+const DIALECT: Dialect = Dialect {
+    noun: "input",
+    spelling: dialect::kebab,
+    names: &[
+        ("file", Meaning::Is(Key::Dockerfile)),
+        // A line of `tags` is a whole reference.
+        ("tags", Meaning::Is(Key::Destinations)),
+        ("secrets", Meaning::Is(Key::SecretValues)),
+        ("builder", Meaning::Own),
+        // The runner's own for docker actions:
+        ("args", Meaning::Own),
+        ("entrypoint", Meaning::Own),
+    ],
+};
 
 /// Whether this is a step of a workflow.
 pub(crate) fn detect(env: &Env) -> bool {
     env.get("GITHUB_ACTIONS") == Some("true")
 }
 
-/// The build that the step's inputs ask for.
+/// What the step's inputs ask for.
 ///
 /// # Errors
 /// Values that make no build.
-pub(crate) fn job(words: &[String], env: &Env) -> Result<(Job, Github), Usage> {
-    let inputs = Inputs::new(env, "INPUT_", &INPUTS)?;
-    let mut flags = ci::flags(&extra_args(&inputs, words)?)?;
-    flags.context = ".".to_owned();
-    inputs.lay_over(&mut flags)?;
-    if let Some(file) = inputs.get("file") {
-        file.trim().clone_into(&mut flags.dockerfile);
-    }
-    let mut destinations = inputs.list("tags", Separator::Comma)?;
-    destinations.append(&mut flags.destination);
-    flags.destination = destinations;
+pub(crate) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
+    let mut settings = DIALECT.variables(env, "INPUT_")?.settings;
+    ci::more_arguments(&mut settings, words)?;
+    settings.put(Key::Context, ".", Origin::platform("default of GitHub"))?;
     // build-push-action's default, which is no other platform's.
-    let push = inputs.boolean("push")?.unwrap_or(false);
-    flags.result.no_push |= !push;
-    if push && flags.destination.is_empty() {
-        return Err(Usage::new("push is true, but there are no tags")
-            .help("give the input tags, such as ghcr.io/owner/name:latest"));
-    }
-    refuse_what_is_missing(&inputs)?;
-    cache(&inputs, &mut flags)?;
-    let mut job = config::job(&flags, env)?;
-    if job.log.format == Format::Json {
-        // The runner finds the old form of commands anywhere in a line.
-        return Err(Usage::new(
-            "--log-format=json would let what commands print reach the runner as commands",
-        )
-        .help("leave it out"));
-    }
-    login(&inputs, &mut job)?;
-    Ok((job, Github::new(env)))
-}
-
-/// The cache's inputs, before the extra arguments' own.
-fn cache(inputs: &Inputs<'_>, flags: &mut crate::cli::flags::Flags) -> Result<(), Usage> {
-    for (to, input, separator) in [
-        (&mut flags.cache.cache_from, "cache-from", Separator::Newline),
-        (&mut flags.cache.cache_to, "cache-to", Separator::Newline),
-        (&mut flags.cache.no_cache_filter, "no-cache-filters", Separator::Comma),
-    ] {
-        let mut all = inputs.list(input, separator)?;
-        all.append(to);
-        *to = all;
-    }
-    flags.cache.no_cache |= inputs.boolean("no-cache")?.unwrap_or(false);
-    Ok(())
-}
-
-/// Inputs that would change the result.
-fn refuse_what_is_missing(inputs: &Inputs<'_>) -> Result<(), Usage> {
-    for input in ["provenance", "sbom"] {
-        if inputs.get(input).is_some_and(|v| !v.trim().eq_ignore_ascii_case("false")) {
-            return Err(Usage::new(format!("{input} is not supported yet"))
-                .help("leave it out; actions/attest can attest the output digest"));
-        }
-    }
-    Ok(())
-}
-
-/// `registry`, `username` and `password` come before all files.
-fn login(inputs: &Inputs<'_>, job: &mut Job) -> Result<(), Usage> {
-    match (inputs.get("username"), inputs.get("password")) {
-        (Some(username), Some(password)) => {
-            let registry = inputs.get("registry").map(|r| r.trim().to_owned());
-            let first = || job.config.destinations.first().map(|d| d.registry().to_owned());
-            let registry = registry.or_else(first).unwrap_or_else(|| "docker.io".to_owned());
-            let source = credentials::basic("inputs username and password", &registry, username, password);
-            job.config.keychain.sources.insert(0, source);
-            Ok(())
-        }
-        (None, None) => Ok(()),
-        _ => Err(Usage::new("of username and password only one is given").help("give both, or none")),
-    }
+    settings.put(Key::Push, "false", Origin::platform("default of GitHub"))?;
+    Ok(Front { settings, reporter: Box::new(Github::new(env)) })
 }
 
 /// Reports to GitHub.
@@ -149,6 +81,22 @@ impl Reporter for Github {
 
     fn markup(&self, redactor: &Redactor) -> Box<dyn Markup> {
         Box::new(commands::Commands::new(commands::token(), redactor, self.workspace.clone()))
+    }
+
+    fn nowhere(&self) -> Usage {
+        Usage::new("push is true, but there are no tags")
+            .help("give the input tags, such as ghcr.io/owner/name:latest")
+    }
+
+    fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
+        match job.log.format {
+            // The runner finds the old form of commands anywhere in a line.
+            Format::Json => Err(Usage::new(
+                "--log-format=json would let what commands print reach the runner as commands",
+            )
+            .help("leave it out")),
+            _ => Ok(()),
+        }
     }
 
     fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {

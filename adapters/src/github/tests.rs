@@ -14,7 +14,9 @@ use crate::cli::progress::plain::tests::{Page, finished, output as printed, show
 use crate::cli::progress::{Failure, Place, Screen};
 
 fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
-    job(&[], &Env::of(&[&[("GITHUB_ACTIONS", "true")], more].concat())).map(|(job, _)| job)
+    let env = Env::of(&[&[("GITHUB_ACTIONS", "true")], more].concat());
+    let front = front(&[], &env)?;
+    front.settings.job(&env, front.reporter.as_ref())
 }
 
 fn outcome(pushed: &[&str]) -> BuildOutcome {
