@@ -141,6 +141,12 @@ impl Build {
         self
     }
 
+    /// Pushes to a reference, spoken to as it is without being told.
+    pub fn destination(mut self, reference: &str) -> Build {
+        self.destinations.push(reference.to_owned());
+        self
+    }
+
     /// Gives the image these names without pushing it; archives and layouts have them.
     pub fn named(mut self, names: &[&str]) -> Build {
         self.names = names.iter().map(|name| (*name).to_owned()).collect();

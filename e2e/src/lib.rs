@@ -4,8 +4,10 @@
 //! `./test` prepares the machine and says in the environment where things are; nothing here
 //! skips a test because something is missing.
 
+mod authority;
 mod build;
 mod command;
+mod connect;
 mod container;
 mod forge;
 mod http;
@@ -19,8 +21,10 @@ mod tools;
 mod tree;
 mod web;
 
+pub use authority::Authority;
 pub use build::{Build, Built, Place};
 pub use command::{Finished, run, run_ok};
+pub use connect::ConnectProxy;
 pub use container::{Container, Running};
 pub use forge::{Blob, Compress, ForgedImage, ForgedLayer};
 pub use image::{Entry, Image, Kind, Layer};

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
+use crate::authority::Authority;
 use crate::command::run_ok;
 use crate::http::request;
 use crate::image::Image;
@@ -26,8 +27,21 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 /// A registry that runs until this goes.
 pub struct Registry {
     directory: TempDir,
+    address: &'static str,
     port: u16,
     process: Child,
+    credentials: Option<String>,
+    tokens: Option<TokenServer>,
+}
+
+/// What differs between registries.
+#[derive(Default)]
+struct Settings {
+    /// The `auth` section of the configuration.
+    auth: String,
+    /// What follows in the `http` section.
+    tls: String,
+    ipv6: bool,
     credentials: Option<String>,
     tokens: Option<TokenServer>,
 }
@@ -35,7 +49,31 @@ pub struct Registry {
 impl Registry {
     /// Open to everybody.
     pub fn open() -> Registry {
-        Registry::start(scratch(), "", None, None)
+        Registry::start(scratch(), Settings::default())
+    }
+
+    /// Open to everybody, at the loopback address of IPv6.
+    pub fn on_ipv6() -> Registry {
+        Registry::start(scratch(), Settings { ipv6: true, ..Settings::default() })
+    }
+
+    /// Speaks TLS with a certificate of a private CA.
+    pub fn with_tls(authority: &Authority) -> Registry {
+        let (certificate, key) = authority.server();
+        let tls = format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display());
+        Registry::start(scratch(), Settings { tls, ..Settings::default() })
+    }
+
+    /// Speaks TLS, and only to who shows a certificate of the same CA.
+    pub fn with_mutual_tls(authority: &Authority) -> Registry {
+        let (certificate, key) = authority.server();
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}, clientcas: [{}]}}",
+            certificate.display(),
+            key.display(),
+            authority.certificate().display()
+        );
+        Registry::start(scratch(), Settings { tls, ..Settings::default() })
     }
 
     /// Asks for a name and a password (Basic).
@@ -45,7 +83,8 @@ impl Registry {
         let file = directory.path().join("htpasswd");
         fs::write(&file, users).expect("written");
         let auth = format!("auth:\n  htpasswd: {{realm: e2e, path: {}}}\n", file.display());
-        Registry::start(directory, &auth, Some(format!("{USER}:{PASSWORD}")), None)
+        let credentials = Some(format!("{USER}:{PASSWORD}"));
+        Registry::start(directory, Settings { auth, credentials, ..Settings::default() })
     }
 
     /// Asks for a token, which [`TokenServer`] gives to who knows the password (Bearer).
@@ -57,21 +96,22 @@ impl Registry {
             tokens.realm(),
             tokens.certificate().display(),
         );
-        Registry::start(directory, &auth, Some(format!("{USER}:{PASSWORD}")), Some(tokens))
+        let credentials = Some(format!("{USER}:{PASSWORD}"));
+        Registry::start(
+            directory,
+            Settings { auth, credentials, tokens: Some(tokens), ..Settings::default() },
+        )
     }
 
-    fn start(
-        directory: TempDir,
-        auth: &str,
-        credentials: Option<String>,
-        tokens: Option<TokenServer>,
-    ) -> Registry {
+    fn start(directory: TempDir, settings: Settings) -> Registry {
+        let Settings { auth, tls, ipv6, credentials, tokens } = settings;
+        let address = if ipv6 { "[::1]" } else { "127.0.0.1" };
         let port = free_port();
         let root = directory.path();
         let configuration = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: false}}}}\n\
              storage:\n  filesystem: {{rootdirectory: {root}/data}}\n  delete: {{enabled: true}}\n\
-             http: {{addr: \"127.0.0.1:{port}\", secret: e2e}}\n{auth}",
+             http: {{addr: \"{address}:{port}\", secret: e2e{tls}}}\n{auth}",
             root = root.display(),
         );
         fs::write(root.join("config.yml"), configuration).expect("written");
@@ -85,14 +125,14 @@ impl Registry {
             .stderr(log)
             .spawn()
             .expect("docker-registry starts");
-        let registry = Registry { directory, port, process, credentials, tokens };
+        let registry = Registry { directory, address, port, process, credentials, tokens };
         registry.wait_until_it_listens();
         registry
     }
 
     fn wait_until_it_listens(&self) {
         let start = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while TcpStream::connect(self.host()).is_err() {
             let patience = Duration::from_secs(20);
             assert!(start.elapsed() < patience, "no registry within {patience:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(10));
@@ -101,7 +141,7 @@ impl Registry {
 
     /// `host:port`
     pub fn host(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{}:{}", self.address, self.port)
     }
 
     /// `host:port/name`

@@ -8,6 +8,7 @@ mod cache;
 mod cache_property;
 mod cache_upkeep;
 mod checks;
+mod connections;
 mod contexts;
 mod copy_semantics;
 mod demands;

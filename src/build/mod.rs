@@ -320,6 +320,7 @@ impl<'a> Session<'a> {
             SecretSource::File(path) => Some(path.clone()),
             SecretSource::Value(_) => None,
         }));
+        secrets.extend(config.registry.client_certificates.iter().map(|shown| shown.key.clone()));
         let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
         Ok(Session { network, keychain: own, registry, config, fetching, secrets })

@@ -21,7 +21,7 @@ pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
 pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};
 pub use outcome::{BuildOutcome, CacheOutcome, LayerOutcome, StepOutcome};
-pub use registry::{Mirror, RegistryConfig};
+pub use registry::{ClientCertificate, Mirror, RegistryConfig};
 pub use rootfs::{Isolation, MountConflict, RootfsConfig};
 pub use source::{ContextModes, ContextSource, GitContext, NamedContext};
 pub use steps::{SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig};

@@ -19,6 +19,10 @@ pub struct RegistryConfig {
     pub skip_tls_verify_registries: Vec<String>,
     /// Additional PEM files, or directories of them, with CA roots.
     pub ca_paths: Vec<PathBuf>,
+    /// Registries (`host[:port]`) with a PEM file of CA roots that are trusted there too.
+    pub certificates: Vec<(String, PathBuf)>,
+    /// What is shown to registries that ask who connects.
+    pub client_certificates: Vec<ClientCertificate>,
     /// Additional attempts for each push request beyond the client's own.
     pub push_retry: u32,
     /// Additional attempts for each download beyond the client's own.
@@ -45,6 +49,8 @@ impl Default for RegistryConfig {
             skip_tls_verify_pull: false,
             skip_tls_verify_registries: Vec::new(),
             ca_paths: Vec::new(),
+            certificates: Vec::new(),
+            client_certificates: Vec::new(),
             push_retry: 0,
             download_retry: 0,
             extract_retry: 0,
@@ -54,6 +60,17 @@ impl Default for RegistryConfig {
             user_agent: concat!("yadokari/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
     }
+}
+
+/// A certificate that a registry checks (mutual TLS).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The registry, `host[:port]`.
+    pub registry: String,
+    /// PEM file with the certificate, and those between it and its CA.
+    pub certificate: PathBuf,
+    /// PEM file with its key.
+    pub key: PathBuf,
 }
 
 /// Another place that has the images of a registry.

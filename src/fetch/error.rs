@@ -127,6 +127,9 @@ impl FetchError {
                 ConnectionKind::Network => return None,
                 ConnectionKind::Name => "check the host's name, and the name servers in /etc/resolv.conf",
                 ConnectionKind::Certificate => "name the server's CA in SSL_CERT_FILE or SSL_CERT_DIR",
+                ConnectionKind::ClientCertificate => {
+                    "it wants a certificate, which only registries are shown"
+                }
                 ConnectionKind::NotTls => "write http:// if the server speaks no TLS",
             },
             FetchError::Status { status: 401 | 403, .. } => {

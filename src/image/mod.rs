@@ -26,4 +26,4 @@ pub use layout::{FoundImage, LayoutError, LayoutImage, OciLayout};
 pub use manifest::{Index, Manifest, ManifestError, ManifestOrIndex};
 pub use media_type::MediaType;
 pub use platform::{ParsePlatformError, Platform};
-pub use reference::{ParseReferenceError, Reference, registry_and_prefix};
+pub use reference::{ParseReferenceError, Reference, is_same_registry, registry_and_prefix};

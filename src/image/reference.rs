@@ -14,6 +14,8 @@ const DIGESTS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 
 const HUB: &str = "docker.io";
 /// What Docker Hub was called before.
 const OLD_HUB: &str = "index.docker.io";
+/// All of Docker Hub's names.
+const HUB_NAMES: [&str; 3] = [HUB, OLD_HUB, "registry-1.docker.io"];
 /// Docker Hub's namespace of images named by one word.
 const HUB_LIBRARY: &str = "library";
 const DEFAULT_TAG: &str = "latest";
@@ -152,6 +154,12 @@ impl FromStr for Reference {
         let tag = tag.or(if digest.is_none() { Some(DEFAULT_TAG) } else { None });
         Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest: digest.map(str::to_owned) })
     }
+}
+
+/// Whether two names mean the same registry: Docker Hub has several.
+pub fn is_same_registry(a: &str, b: &str) -> bool {
+    let is_hub = |name: &str| HUB_NAMES.iter().any(|hub| hub.eq_ignore_ascii_case(name));
+    a.eq_ignore_ascii_case(b) || (is_hub(a) && is_hub(b))
 }
 
 /// Parts `host[:port][/prefix]`, the name of a place that holds repositories; the prefix has no

@@ -24,7 +24,7 @@ use crate::config::RegistryConfig;
 use crate::event::Events;
 use crate::image::Reference;
 use crate::keychain::{Credential, Keychain};
-use crate::transport::{self, Transport};
+use crate::transport::{self, Transport, Trust};
 
 /// More redirects than any registry needs.
 const REDIRECTS: usize = 8;
@@ -173,7 +173,7 @@ impl Client {
             scopes: Scopes(Vec::new()),
         };
         let call = Call::get(target.endpoint.url(""));
-        let response = self.once(&target, &call, &call.url, None).await?;
+        let response = self.once(&target, &call, &call.url, true, None).await?;
         let status = response.status();
         if is_transient(status) {
             return Err(self.refusal(&target, &call, response).await);
@@ -230,7 +230,7 @@ impl Client {
         let mut url = call.url.clone();
         for _ in 0..=REDIRECTS {
             let trusted = url.origin() == home.origin();
-            let response = self.once(target, call, &url, authorization.filter(|_| trusted)).await?;
+            let response = self.once(target, call, &url, trusted, authorization).await?;
             match redirect(target, call, home, &response)? {
                 Some(next) => url = next,
                 None => return Ok(response),
@@ -239,17 +239,20 @@ impl Client {
         Err(target.protocol(format!("more than {REDIRECTS} redirects")).into())
     }
 
-    /// Sends a request once.
+    /// Sends a request once; who we are is shown only where it is `trusted`.
     async fn once(
         &self,
         target: &Target,
         call: &Call,
         url: &Url,
+        trusted: bool,
         authorization: Option<&HeaderValue>,
     ) -> Result<Response, Failure> {
-        let client = self.transport.client(url, target.endpoint.skip_verify).map_err(RegistryError::from)?;
+        let endpoint = &target.endpoint;
+        let trust = Trust { registry: &endpoint.name, skip_verify: endpoint.skip_verify, own: trusted };
+        let client = self.transport.client_for(url, trust).map_err(RegistryError::from)?;
         let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
-        if let Some(authorization) = authorization {
+        if let Some(authorization) = authorization.filter(|_| trusted) {
             request = request.header(reqwest::header::AUTHORIZATION, authorization);
         }
         let answer = match &call.body {
@@ -356,8 +359,10 @@ impl Client {
     }
 }
 
+/// Whether one of the two sides did not like the other's certificate.
 fn is_certificate(failure: &Failure) -> bool {
-    matches!(&*failure.error, RegistryError::Connection { kind: ConnectionKind::Certificate, .. })
+    use ConnectionKind::{Certificate, ClientCertificate};
+    matches!(&*failure.error, RegistryError::Connection { kind: Certificate | ClientCertificate, .. })
 }
 
 /// Whether the answer to a ping came from a registry in plain HTTP: one that fails, but is no

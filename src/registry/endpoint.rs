@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::challenge::Challenge;
 use crate::config::RegistryConfig;
+use crate::image::is_same_registry;
 
 /// The host that serves Docker Hub's images.
 const HUB: &str = "registry-1.docker.io";
@@ -34,13 +35,13 @@ pub(super) struct Route {
 impl Route {
     /// The way to a registry that the settings want.
     pub(super) fn new(config: &RegistryConfig, registry: &str, direction: Direction) -> Self {
-        let listed = |list: &[String]| list.iter().any(|entry| entry.eq_ignore_ascii_case(registry));
+        let listed = |list: &[String]| list.iter().any(|entry| is_same_registry(entry, registry));
         let (plain, skip_verify) = match direction {
             Direction::Pull => (config.insecure_pull, config.skip_tls_verify_pull),
             Direction::Push => (config.insecure, config.skip_tls_verify),
         };
         Route {
-            host: if is_hub(registry) { HUB.to_owned() } else { registry.to_owned() },
+            host: if is_same_registry(registry, HUB) { HUB.to_owned() } else { registry.to_owned() },
             plain: plain || listed(&config.insecure_registries) || is_local(registry),
             skip_verify: skip_verify || listed(&config.skip_tls_verify_registries),
         }
@@ -55,11 +56,6 @@ impl Route {
             Err(_) => port && host.eq_ignore_ascii_case("localhost"),
         }
     }
-}
-
-/// Whether a name means Docker Hub.
-pub(super) fn is_hub(registry: &str) -> bool {
-    ["docker.io", "index.docker.io", HUB].iter().any(|name| name.eq_ignore_ascii_case(registry))
 }
 
 /// The host without brackets, and whether it has a port.

@@ -189,8 +189,12 @@ impl RegistryError {
                     Some("check the registry's name, and the name servers in /etc/resolv.conf".to_owned())
                 }
                 ConnectionKind::Certificate => Some(format!(
-                    "name the registry's CA in SSL_CERT_FILE or SSL_CERT_DIR, or skip the check with \
-                     --skip-tls-verify-registry={host}"
+                    "name the file of the registry's CA with --registry-certificate={host}=FILE or in \
+                     SSL_CERT_FILE, or skip the check with --skip-tls-verify-registry={host}"
+                )),
+                ConnectionKind::ClientCertificate => Some(format!(
+                    "name a certificate that {host} accepts, and its key, with \
+                     --registry-client-cert={host}=CERTIFICATE,KEY"
                 )),
                 ConnectionKind::NotTls => Some(format!("allow plain HTTP with --insecure-registry={host}")),
             },

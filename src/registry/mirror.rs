@@ -8,11 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::RegistryError;
 use super::client::Client;
-use super::endpoint::is_hub;
 use super::error::name;
 use super::retry::Patience;
 use crate::config::{Mirror, RegistryConfig};
-use crate::image::Reference;
+use crate::image::{Reference, is_same_registry};
 
 /// A repository: registry and name.
 type Repository = (String, String);
@@ -72,10 +71,7 @@ impl Mirrors {
     }
 
     fn all_places(&self, reference: &Reference) -> Vec<Reference> {
-        let is_of = |mirror: &&Mirror| {
-            mirror.of.eq_ignore_ascii_case(reference.registry())
-                || (is_hub(&mirror.of) && is_hub(reference.registry()))
-        };
+        let is_of = |mirror: &&Mirror| is_same_registry(&mirror.of, reference.registry());
         let at = |mirror: &Mirror| {
             reference.clone_at(&mirror.host, &format!("{}{}", mirror.prefix, reference.repository()))
         };

@@ -30,7 +30,7 @@ impl Web {
     /// # Errors
     /// [`RegistryError::Setup`]
     pub(crate) fn http(&self, url: &Url) -> Result<&reqwest::Client, RegistryError> {
-        Ok(self.client.transport.client(url, false)?)
+        Ok(self.client.transport.client(url)?)
     }
 
     /// The CA roots that HTTPS trusts, in PEM.

@@ -22,6 +22,8 @@ pub enum ConnectionKind {
     Certificate,
     /// The other side does not speak TLS.
     NotTls,
+    /// The other side wants a certificate of us, or another one.
+    ClientCertificate,
 }
 
 /// Text from outside for an error: one line, bounded, without control characters.

@@ -3,6 +3,7 @@
 
 mod dns;
 mod error;
+mod host;
 mod network;
 mod proxy;
 mod tls;
@@ -11,15 +12,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, Proxy, Url, redirect};
+use rustls::AlertDescription;
 use tokio::runtime::Handle;
 
 pub use error::ConnectionKind;
 pub(crate) use error::{SetupError, plain};
+pub(crate) use host::Trust;
 pub use network::{Network, Task};
 
 use crate::config::RegistryConfig;
 use crate::event::Events;
 use dns::{NoSuchHost, Resolver};
+use host::Host;
 use proxy::Proxies;
 use tls::CaFiles;
 
@@ -32,6 +36,7 @@ pub(crate) struct Transport {
     plain: Client,
     checked: OnceLock<Result<Pair, String>>,
     unchecked: OnceLock<Result<Pair, String>>,
+    hosts: Vec<Host>,
     exceptions: Proxies,
     parts: Parts,
 }
@@ -67,7 +72,8 @@ impl Transport {
         let plain = tls::none().and_then(|tls| parts.client(tls, &[]));
         let plain = plain.map_err(|problem| SetupError { problem })?;
         let (checked, unchecked) = Default::default();
-        Ok(Transport { plain, checked, unchecked, exceptions, parts })
+        let hosts = Host::read(config)?;
+        Ok(Transport { plain, checked, unchecked, hosts, exceptions, parts })
     }
 
     /// All CA roots that HTTPS trusts, in PEM, for programs that are given a file of them.
@@ -75,22 +81,33 @@ impl Transport {
         self.parts.ca_files.pem(&self.parts.events)
     }
 
-    /// The client for a URL. The first one that may need TLS takes some milliseconds, for the
-    /// CA roots.
+    /// The client for a URL that is no registry's. The first one that may need TLS takes some
+    /// milliseconds, for the CA roots.
     ///
     /// # Errors
     /// [`SetupError`]
-    pub(crate) fn client(&self, url: &Url, skip_verify: bool) -> Result<&Client, SetupError> {
+    pub(crate) fn client(&self, url: &Url) -> Result<&Client, SetupError> {
+        self.client_for(url, Trust { registry: "", skip_verify: false, own: false })
+    }
+
+    /// The client for a URL of a registry, or one that it sends us to.
+    ///
+    /// # Errors
+    /// [`SetupError`]
+    pub(crate) fn client_for(&self, url: &Url, trust: Trust<'_>) -> Result<&Client, SetupError> {
         let direct = self.exceptions.bypass(url) || self.parts.proxies.is_empty();
         if direct && url.scheme() == "http" {
             return Ok(&self.plain);
         }
-        let pair = if skip_verify {
-            self.unchecked.get_or_init(|| self.parts.pair(tls::unchecked()?))
+        if let Some(host) = self.hosts.iter().find(|host| host.is(trust.registry)) {
+            return host.client(&self.parts, trust, direct).map_err(|problem| SetupError { problem });
+        }
+        let pair = if trust.skip_verify {
+            self.unchecked.get_or_init(|| self.parts.pair(tls::unchecked(None)?))
         } else {
             self.checked.get_or_init(|| {
                 let roots = self.parts.ca_files.roots(&self.parts.events);
-                self.parts.pair(tls::checked(roots)?)
+                self.parts.pair(tls::checked(roots, None)?)
             })
         };
         match pair {
@@ -164,6 +181,15 @@ pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
         match e.downcast_ref() {
             Some(rustls::Error::InvalidCertificate(_)) => return ConnectionKind::Certificate,
             Some(rustls::Error::InvalidMessage(_)) => return ConnectionKind::NotTls,
+            Some(rustls::Error::AlertReceived(
+                AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied,
+            )) => return ConnectionKind::ClientCertificate,
             _ => {}
         }
         if e.is::<NoSuchHost>() {
@@ -189,7 +215,8 @@ mod tests {
         let transport = Transport::new(&config, network.handle(), &Events::none()).expect("right");
         let client = |url: &str, skip_verify| {
             let url: Url = url.parse().expect("a URL");
-            transport.client(&url, skip_verify).map(drop).expect("a client");
+            let trust = Trust { registry: "127.0.0.1:5000", skip_verify, own: true };
+            transport.client_for(&url, trust).map(drop).expect("a client");
         };
         client("http://127.0.0.1:5000/v2/", false);
         client("http://127.0.0.1:5000/v2/", true);

@@ -10,11 +10,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::sign::SingleCertAndKey;
+use rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
+};
 
 use super::SetupError;
 use crate::event::Events;
@@ -170,7 +174,7 @@ fn files_of(directory: &Path, with_links: bool) -> Vec<PathBuf> {
     files
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
+pub(super) fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;
     let size = file.metadata().map_err(|e| unreadable(path, &e))?.len();
     let mut text = Vec::with_capacity(size.min(FILE_LIMIT) as usize + 1);
@@ -181,7 +185,7 @@ fn bytes_of(path: &Path) -> Result<Vec<u8>, String> {
     Ok(text)
 }
 
-fn unreadable(path: &Path, problem: &dyn std::fmt::Display) -> String {
+pub(super) fn unreadable(path: &Path, problem: &dyn std::fmt::Display) -> String {
     format!("cannot read {}: {problem}", path.display())
 }
 
@@ -199,31 +203,37 @@ impl Roots {
     }
 }
 
+/// What is shown to servers that ask who connects.
+pub(super) type Shown = Option<Arc<SingleCertAndKey>>;
+
 /// TLS that checks certificates.
-pub(super) fn checked(roots: RootCertStore) -> Result<ClientConfig, String> {
-    let builder = versions()?;
-    Ok(http1(builder.with_root_certificates(roots).with_no_client_auth()))
+pub(super) fn checked(roots: RootCertStore, shown: Shown) -> Result<ClientConfig, String> {
+    Ok(finished(versions()?.with_root_certificates(roots), shown))
 }
 
 /// TLS that believes everybody.
-pub(super) fn unchecked() -> Result<ClientConfig, String> {
+pub(super) fn unchecked(shown: Shown) -> Result<ClientConfig, String> {
     let believer = Arc::new(Believer { provider: ring::default_provider() });
     let builder = versions()?.dangerous().with_custom_certificate_verifier(believer);
-    Ok(http1(builder.with_no_client_auth()))
+    Ok(finished(builder, shown))
 }
 
 /// TLS that trusts nobody, for a client that only speaks plain HTTP.
 pub(super) fn none() -> Result<ClientConfig, String> {
-    checked(RootCertStore::empty())
+    checked(RootCertStore::empty(), None)
 }
 
-fn versions() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, String> {
+fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| format!("TLS: {e}"))
 }
 
-fn http1(mut config: ClientConfig) -> ClientConfig {
+fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>, shown: Shown) -> ClientConfig {
+    let mut config = match shown {
+        Some(shown) => builder.with_client_cert_resolver(shown),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config
 }

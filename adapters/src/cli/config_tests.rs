@@ -339,8 +339,6 @@ fn what_would_change_the_result_is_refused_with_a_way_out() {
         "-b=b",
         "--git=branch=main",
         "--git=nonsense=1",
-        "--registry-certificate=h=/c",
-        "--registry-client-cert=h=/c,/k",
         "--push-ignore-immutable-tag-errors",
         "--materialize",
         "--dryrun",

@@ -227,6 +227,12 @@ pub(crate) struct Registry {
     /// Registry whose certificates are not checked; repeatable
     #[arg(long, value_name = "HOST")]
     pub(crate) skip_tls_verify_registry: Vec<String>,
+    /// CA roots of a registry, HOST=FILE; repeatable
+    #[arg(long, value_name = "HOST=FILE")]
+    pub(crate) registry_certificate: Vec<String>,
+    /// Certificate and key that a registry is shown, HOST=CERTIFICATE,KEY; repeatable
+    #[arg(long, value_name = "HOST=FILE,FILE")]
+    pub(crate) registry_client_cert: Vec<String>,
     /// More attempts at each push request
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) push_retry: i64,
@@ -452,10 +458,6 @@ pub(crate) struct Ignored {
 pub(crate) struct Missing {
     #[arg(long, short = 'b', hide = true, default_value = "")]
     pub(crate) bucket: String,
-    #[arg(long, hide = true)]
-    pub(crate) registry_certificate: Vec<String>,
-    #[arg(long, hide = true)]
-    pub(crate) registry_client_cert: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) push_ignore_immutable_tag_errors: bool,
     #[arg(long, hide = true)]

@@ -10,22 +10,11 @@ use crate::usage::Usage;
 /// The first such flag, with a way out.
 pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
     let missing = &flags.missing;
-    let given = |list: &[String]| list.iter().any(|v| !v.is_empty());
     let table = [
         (
             !missing.bucket.is_empty(),
             "--bucket",
             "download the archive before the build and give its directory as --context",
-        ),
-        (
-            given(&missing.registry_certificate),
-            "--registry-certificate",
-            "put the certificate into a directory and name it in SSL_CERT_DIR, or mount it in /kaniko/ssl/certs",
-        ),
-        (
-            given(&missing.registry_client_cert),
-            "--registry-client-cert",
-            "push through a proxy that holds the client certificate, or write --oci-layout-path and push that",
         ),
         (
             missing.push_ignore_immutable_tag_errors,

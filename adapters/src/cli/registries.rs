@@ -1,6 +1,8 @@
 //! How registries are spoken to: `--insecure*`, `--skip-tls-verify*`, mirrors, retries.
 
-use yadokari::config::{Mirror, RegistryConfig};
+use std::path::PathBuf;
+
+use yadokari::config::{ClientCertificate, Mirror, RegistryConfig};
 use yadokari::image::registry_and_prefix;
 
 use super::flags::Registry;
@@ -16,7 +18,8 @@ const HUB: &str = "docker.io";
 /// A mirror that is no place for images.
 pub(crate) fn config(typed: &Registry, env: &Env) -> Result<RegistryConfig, Usage> {
     let retries = |n: i64| u32::try_from(n.max(0)).unwrap_or(u32::MAX);
-    let mut insecure_registries = typed.insecure_registry.clone();
+    let hosts = |list: &[String]| list.iter().map(|host| bare(host).to_owned()).collect::<Vec<_>>();
+    let mut insecure_registries = hosts(&typed.insecure_registry);
     let mirrors = mirrors(typed, env, &mut insecure_registries)?;
     Ok(RegistryConfig {
         insecure: typed.insecure,
@@ -25,8 +28,10 @@ pub(crate) fn config(typed: &Registry, env: &Env) -> Result<RegistryConfig, Usag
         skip_tls_verify: typed.skip_tls_verify,
         // kaniko's --skip-tls-verify has always covered pulls (pkg/util/transport_util.go).
         skip_tls_verify_pull: typed.skip_tls_verify_pull || typed.skip_tls_verify,
-        skip_tls_verify_registries: typed.skip_tls_verify_registry.clone(),
+        skip_tls_verify_registries: hosts(&typed.skip_tls_verify_registry),
         ca_paths: env.ca_paths.clone(),
+        certificates: certificates(&typed.registry_certificate)?,
+        client_certificates: client_certificates(&typed.registry_client_cert)?,
         push_retry: retries(typed.push_retry),
         download_retry: retries(typed.image_download_retry),
         extract_retry: retries(typed.image_fs_extract_retry),
@@ -35,6 +40,43 @@ pub(crate) fn config(typed: &Registry, env: &Env) -> Result<RegistryConfig, Usag
         mirrors_only: typed.skip_default_registry_fallback,
         ..RegistryConfig::default()
     })
+}
+
+/// `HOST=FILE`
+fn certificates(typed: &[String]) -> Result<Vec<(String, PathBuf)>, Usage> {
+    let all = typed.iter().filter(|text| !text.is_empty());
+    all.map(|text| match text.split_once('=') {
+        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
+            Ok((bare(host).to_owned(), PathBuf::from(path)))
+        }
+        _ => Err(Usage::new(format!("--registry-certificate '{text}' names no registry or no file"))
+            .help("write HOST=FILE, such as registry.example.com:5000=/kaniko/ssl/ca.pem")),
+    })
+    .collect()
+}
+
+/// `HOST=CERTIFICATE,KEY`
+fn client_certificates(typed: &[String]) -> Result<Vec<ClientCertificate>, Usage> {
+    let all = typed.iter().filter(|text| !text.is_empty());
+    all.map(|text| {
+        let parts = text.split_once('=').and_then(|(host, files)| Some((host, files.split_once(',')?)));
+        match parts {
+            Some((host, (certificate, key)))
+                if ![host, certificate, key].contains(&"") && !key.contains(',') =>
+            {
+                Ok(ClientCertificate {
+                    registry: bare(host).to_owned(),
+                    certificate: PathBuf::from(certificate),
+                    key: PathBuf::from(key),
+                })
+            }
+            _ => Err(Usage::new(format!(
+                "--registry-client-cert '{text}' does not name a registry and two files"
+            ))
+            .help("write HOST=CERTIFICATE,KEY, such as registry.example.com=/tls/tls.crt,/tls/tls.key")),
+        }
+    })
+    .collect()
 }
 
 /// All mirrors in kaniko's order: maps before mirrors, and of both the flags before the variable.
@@ -131,6 +173,21 @@ mod tests {
             of(&[], &["https://m.example/", "http://plain:5000/p"], &[]),
             is(&["docker.io=m.example/", "docker.io=plain:5000/p/", "plain plain:5000"])
         );
+    }
+
+    #[test]
+    fn certificates_of_registries() {
+        let found = certificates(&["r.example:5000=/ca=1.pem".to_owned(), String::new()]).expect("right");
+        assert_eq!(found, [("r.example:5000".to_owned(), PathBuf::from("/ca=1.pem"))]);
+        let found = client_certificates(&["https://r.example=/c,/k".to_owned()]).expect("right");
+        let shown = &found[0];
+        assert_eq!((shown.registry.as_str(), shown.key.to_str()), ("r.example", Some("/k")));
+        for wrong in ["/ca.pem", "=/ca.pem", "r.example="] {
+            certificates(&[wrong.to_owned()]).expect_err(wrong);
+        }
+        for wrong in ["r.example", "r.example=/c", "r.example=/c,", "r.example=,/k", "=/c,/k", "r=/a,/b,/c"] {
+            client_certificates(&[wrong.to_owned()]).expect_err(wrong);
+        }
     }
 
     #[test]

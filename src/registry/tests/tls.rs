@@ -27,6 +27,50 @@ fn a_configured_ca_is_trusted() {
 }
 
 #[test]
+fn the_roots_of_one_registry_are_of_no_use_at_another() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, CA).expect("written");
+    let (fake, bytes) = with_blob();
+    for (name, trusted) in [(fake.address.to_string(), true), ("r.example".to_owned(), false)] {
+        let certificates = vec![(name, file.clone())];
+        let config = RegistryConfig { certificates, ..RegistryConfig::default() };
+        let bench = Bench::with(config, KeychainConfig::default());
+        let pulled = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes));
+        assert_eq!(pulled.is_ok(), trusted, "{pulled:?}");
+    }
+}
+
+#[test]
+fn files_of_certificates_are_checked_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("ca.pem"), CA).expect("written");
+    std::fs::write(path("leaf.pem"), include_str!("leaf.pem")).expect("written");
+    std::fs::write(path("leaf.key"), include_str!("leaf.key")).expect("written");
+    std::fs::write(path("text"), "s3cret\n").expect("written");
+    let network = Network::new().expect("threads");
+    let problem = |config: &RegistryConfig| {
+        let keychain = Keychain::new(&KeychainConfig::default(), Events::none()).expect("a keychain");
+        Registry::new(config, keychain, Events::none(), &network).err().map(|e| e.to_string())
+    };
+    for wrong in ["none", "text"] {
+        let certificates = vec![("r.example".to_owned(), path(wrong))];
+        let text = problem(&RegistryConfig { certificates, ..RegistryConfig::default() }).expect(wrong);
+        assert!(text.contains(&path(wrong).display().to_string()) && !text.contains("s3cret"), "{text}");
+    }
+    let pairs = [("leaf.pem", "leaf.key", true), ("ca.pem", "leaf.key", false), ("leaf.pem", "text", false)];
+    for (certificate, key, right) in pairs {
+        let (certificate, key) = (path(certificate), path(key));
+        let shown = crate::config::ClientCertificate { registry: "r.example".to_owned(), certificate, key };
+        let client_certificates = vec![shown];
+        let text = problem(&RegistryConfig { client_certificates, ..RegistryConfig::default() });
+        assert_eq!(text.is_none(), right, "{text:?}");
+        assert!(!text.unwrap_or_default().contains("s3cret"));
+    }
+}
+
+#[test]
 fn an_unknown_ca_is_not_trusted() {
     let (fake, bytes) = with_blob();
     let bench = Bench::new();
@@ -59,7 +103,7 @@ fn plain_http_is_recognised() {
     let bench = Bench::new();
     let client = &bench.registry.client;
     let url: reqwest::Url = format!("https://{}/v2/", fake.address).parse().expect("a URL");
-    let http = client.transport.client(&url, false).expect("TLS");
+    let http = client.transport.client(&url).expect("TLS");
     let error = bench.run(http.get(url).send()).expect_err("no TLS");
     assert_eq!(crate::transport::kind(&error), ConnectionKind::NotTls, "{error:?}");
 }
