@@ -21,7 +21,7 @@ use super::cached::{At, Cached};
 use super::idle;
 use super::images::Images;
 use super::memory::Memory;
-use super::mounts::{Agents, Caches, Secrets, Shown};
+use super::mounts::{Agents, Caches, Saving, Secrets, Shown};
 use super::remotes::Remotes;
 use super::stage::StageState;
 use super::turns::Turns;
@@ -64,6 +64,8 @@ pub(super) struct Executor<'a> {
     pub(super) hosts: Option<PathBuf>,
     /// Directory of what is kept from build to build.
     pub(super) caches: PathBuf,
+    /// What of that is restored and saved.
+    pub(super) saving: Option<&'a Saving<'a>>,
     pub(super) shown: Shown,
     /// What is known of the steps.
     pub(super) cached: Option<&'a Cached<'a>>,

@@ -178,7 +178,18 @@ fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Built, Error> {
     let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
     // What was made is kept even where a later step fails, while its files are there.
     let _keeping = cached.map(|cached| Keeping { cached, cancel });
-    let Made { ran, placement } = carry_out(job, &uploads, cached)?;
+    let saving = mounts::Saving::open(job, cached);
+    let made = carry_out(job, &uploads, cached, saving.as_ref());
+    let stopped = || cancel.signal().is_some();
+    let save = || {
+        if let Some(saving) = &saving {
+            saving.save(&caches(job), &stopped);
+        }
+    };
+    if made.is_err() && !stopped() {
+        save();
+    }
+    let Made { ran, placement } = made?;
     let Ran { layers, times, steps } = ran;
 
     let image = assemble::assemble(config, plan, images, &layers, &times, job.format)?;
@@ -186,6 +197,8 @@ fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Built, Error> {
     std::thread::scope(|scope| {
         // Trees nobody needs any more go while the image is written and sent.
         let cleared = scope.spawn(|| placement.map_or(Ok(()), |p| p.finish()));
+        // So does what cache mounts hold.
+        scope.spawn(save);
         products::write(config, fetcher, &image, &layers, events)?;
         if !pushed.is_empty() {
             uploads.file(&image.config_descriptor, workspace.write_blob("config.json", &image.config)?);
@@ -235,7 +248,12 @@ struct Job<'a> {
 
 /// Carries out the plan's steps. Whatever happens, the container's own files are back
 /// when this returns.
-fn carry_out(job: &Job<'_>, uploads: &Uploads, cached: Option<&Cached<'_>>) -> Result<Made, Error> {
+fn carry_out(
+    job: &Job<'_>,
+    uploads: &Uploads,
+    cached: Option<&Cached<'_>>,
+    saving: Option<&mounts::Saving<'_>>,
+) -> Result<Made, Error> {
     let secrets = mounts::Secrets::read(&job.config.steps.secrets, job.plan)?;
     let agents = mounts::Agents::open(&job.config.steps.agents, job.plan)?;
     let commands = match cached {
@@ -256,8 +274,6 @@ fn carry_out(job: &Job<'_>, uploads: &Uploads, cached: Option<&Cached<'_>>) -> R
     };
     let now = assemble::created(job.config)?;
     let hosts = mounts::hosts(&job.config.steps, job.workspace)?;
-    let beside = || job.workspace.path().parent().unwrap_or(job.workspace.path()).join("caches");
-    let caches = job.config.steps.caches.clone().unwrap_or_else(beside);
     let executor = Executor {
         config: job.config,
         events: job.events,
@@ -280,7 +296,8 @@ fn carry_out(job: &Job<'_>, uploads: &Uploads, cached: Option<&Cached<'_>>) -> R
         secrets,
         agents,
         hosts,
-        caches: std::path::absolute(&caches).unwrap_or(caches),
+        caches: caches(job),
+        saving,
         shown: mounts::Shown::default(),
         cached,
     };
@@ -295,6 +312,13 @@ fn carry_out(job: &Job<'_>, uploads: &Uploads, cached: Option<&Cached<'_>>) -> R
     let ran = outcome?;
     finished?;
     Ok(Made { ran, placement })
+}
+
+/// Directory of what cache mounts keep, as an absolute path.
+fn caches(job: &Job<'_>) -> PathBuf {
+    let beside = || job.workspace.path().parent().unwrap_or(job.workspace.path()).join("caches");
+    let caches = job.config.steps.caches.clone().unwrap_or_else(beside);
+    std::path::absolute(&caches).unwrap_or(caches)
 }
 
 /// What speaks to registries during one build.

@@ -36,7 +36,9 @@ pub(super) fn open(
 
 /// The repositories whose credentials the cache needs.
 pub(super) fn references(config: &BuildConfig) -> Vec<Reference> {
+    let mounts = &config.cache.mounts;
     let all = config.cache.from.iter().chain(config.cache.to.iter().map(|e| &e.location));
+    let all = all.chain(&mounts.from).chain(&mounts.to);
     let registry = |l: &CacheLocation| match l {
         CacheLocation::Registry(reference) => Some(reference.clone()),
         CacheLocation::Directory(_) => None,

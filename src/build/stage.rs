@@ -319,6 +319,7 @@ fn pack_entries(
         compression: config.compression,
         clamp_mtime: config.source_date_epoch,
         zero_times: config.reproducible,
+        fractions: false,
         threads: super::threads(config),
         directory: executor.fetcher.directory.clone(),
         content_id: executor.cached.is_some_and(|c| c.wants_content()),

@@ -84,6 +84,8 @@ pub enum KeyKind {
     State,
     /// The name of a build's index.
     Index,
+    /// The name of a saved directory of `RUN --mount=type=cache`.
+    Mount,
 }
 
 impl KeyKind {
@@ -93,6 +95,7 @@ impl KeyKind {
             KeyKind::Content => b'c',
             KeyKind::State => b's',
             KeyKind::Index => b'i',
+            KeyKind::Mount => b'm',
         }
     }
 }
@@ -233,7 +236,7 @@ mod tests {
         let mut turned = Components::new();
         turned.add_list("command", ["/bin/sh", "-c", "make"]).add("instruction", "RUN");
         other.push(turned);
-        let kinds = [KeyKind::Definition, KeyKind::Content, KeyKind::State, KeyKind::Index];
+        let kinds = [KeyKind::Definition, KeyKind::Content, KeyKind::State, KeyKind::Index, KeyKind::Mount];
         let keys: Vec<Key> = other.iter().flat_map(|c| kinds.map(|k| c.key(k))).collect();
         let different: std::collections::BTreeSet<&Key> = keys.iter().collect();
         assert_eq!(different.len(), keys.len());

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::CacheError;
 use super::index::{Entry, Index};
 use super::key::Key;
+use super::mounts::MountSet;
 use super::record::{MAX_RECORD, Record};
 use crate::image::{BlobSource, Descriptor, ImageBlob, OciLayout};
 
@@ -113,16 +114,41 @@ impl LocalCache {
         metadata.is_ok_and(|m| m.is_file() && m.len() == layer.size)
     }
 
-    /// Puts a layer and its record here.
-    pub(super) fn store(&self, record: &Record, layer: &Path) -> Result<(), CacheError> {
-        let known = self.layout.blob_path(&record.layer.digest);
-        if known != layer && self.has_layer(&record.layer) && !self.is_whole(&record.layer) {
+    /// Puts a layer here from a file.
+    pub(super) fn put_layer(&self, layer: &Descriptor, from: &Path) -> Result<(), CacheError> {
+        let known = self.layout.blob_path(&layer.digest);
+        if known != from && self.has_layer(layer) && !self.is_whole(layer) {
             remove(&known)?;
         }
-        let source = BlobSource::File(layer);
-        let blob = ImageBlob { descriptor: record.layer.clone(), source };
-        self.layout.put_blob(&blob).map_err(|e| CacheError::Garbage(e.to_string()))?;
-        self.store_record(record)
+        let blob = ImageBlob { descriptor: layer.clone(), source: BlobSource::File(from) };
+        self.layout.put_blob(&blob).map_err(|e| CacheError::Garbage(e.to_string()))
+    }
+
+    fn mount_path(&self, name: &Key) -> PathBuf {
+        self.path.join("yadokari/mounts").join(format!("{name}.json"))
+    }
+
+    /// The manifest of what was saved of a cache mount.
+    pub(super) fn mount(&self, name: &Key) -> Result<Option<Vec<u8>>, CacheError> {
+        read_bounded(&self.mount_path(name), MAX_INDEX)
+    }
+
+    /// Puts the manifest of what was saved of a cache mount here, after its layers.
+    pub(super) fn store_mount(&self, name: &Key, manifest: &[u8]) -> Result<(), CacheError> {
+        write_whole(&self.mount_path(name), manifest)
+    }
+
+    /// What is saved of cache mounts.
+    pub(super) fn mounts(&self) -> Result<Vec<MountSet>, CacheError> {
+        let mut sets = Vec::new();
+        for name in names(&self.path.join("yadokari/mounts"))? {
+            sets.extend(self.mount(&name)?.and_then(|bytes| MountSet::parse(&bytes, Some(&name)).ok()));
+        }
+        Ok(sets)
+    }
+
+    pub(super) fn remove_mount(&self, name: &Key) -> Result<(), CacheError> {
+        remove(&self.mount_path(name))
     }
 
     /// Whether a blob holds the bytes of its digest.

@@ -8,6 +8,7 @@ use super::CacheError;
 use super::index::Index;
 use super::key::Key;
 use super::local::LocalCache;
+use super::mounts::MountSet;
 use super::record::Record;
 use super::repository::RepositoryCache;
 use crate::config::CacheLocation;
@@ -40,6 +41,10 @@ pub struct Pruned {
     pub removed: Vec<Kept>,
     /// What stays.
     pub left: usize,
+    /// What was, or would be, removed of what is saved of cache mounts.
+    pub mounts: Vec<MountSet>,
+    /// How many of those stay.
+    pub mounts_left: usize,
     /// Whether the registry removes nothing: then only the indexes were written again.
     pub refused: bool,
 }
@@ -87,6 +92,19 @@ impl<'a> Maintained<'a> {
         Ok(self.look()?.1)
     }
 
+    /// What is saved of cache mounts, last used first.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn mounts(&self) -> Result<Vec<MountSet>, CacheError> {
+        let mut sets = match &self.place {
+            Place::Repository(repository) => self.network.block_on(repository.mounts())?,
+            Place::Local(local) => local.mounts()?,
+        };
+        sets.sort_by_key(|set| std::cmp::Reverse(set.used));
+        Ok(sets)
+    }
+
     /// All indexes by name, and all records.
     fn look(&self) -> Result<(BTreeMap<Key, Index>, Vec<Kept>), CacheError> {
         let (indexes, keys) = match &self.place {
@@ -129,8 +147,12 @@ impl<'a> Maintained<'a> {
         };
         let goes = |k: &Kept| before(k.record.created, rules.older_than) || before(k.used, rules.unused_for);
         let (removed, left): (Vec<Kept>, Vec<Kept>) = all.into_iter().partition(goes);
-        let mut pruned = Pruned { removed, left: left.len(), refused: false };
-        if rules.dry_run || pruned.removed.is_empty() {
+        let goes = |s: &MountSet| before(s.saved, rules.older_than) || before(s.used, rules.unused_for);
+        let (mounts, mounts_left): (Vec<MountSet>, Vec<MountSet>) =
+            self.mounts()?.into_iter().partition(goes);
+        let mut pruned =
+            Pruned { removed, left: left.len(), mounts, mounts_left: mounts_left.len(), refused: false };
+        if rules.dry_run || (pruned.removed.is_empty() && pruned.mounts.is_empty()) {
             return Ok(pruned);
         }
         let gone: BTreeSet<Key> =
@@ -143,11 +165,30 @@ impl<'a> Maintained<'a> {
                 self.write_index(&name, &index)?;
             }
         }
-        let needed: BTreeSet<String> = left.iter().map(|k| k.record.layer.digest.hex()).collect();
+        let saved = mounts_left.iter().flat_map(|s| &s.layers).map(|(layer, ..)| layer.digest.hex());
+        let needed: BTreeSet<String> =
+            left.iter().map(|k| k.record.layer.digest.hex()).chain(saved).collect();
         for kept in &pruned.removed {
             pruned.refused |= !self.remove(&kept.record, &needed)?;
         }
+        for set in &pruned.mounts {
+            pruned.refused |= !self.remove_mount(set, &needed)?;
+        }
         Ok(pruned)
+    }
+
+    fn remove_mount(&self, set: &MountSet, needed: &BTreeSet<String>) -> Result<bool, CacheError> {
+        match &self.place {
+            Place::Repository(repository) => {
+                self.network.block_on(repository.remove_manifest(&set.manifest().1))
+            }
+            Place::Local(local) => {
+                local.remove_mount(&set.name)?;
+                let mut gone = set.layers.iter().filter(|(layer, ..)| !needed.contains(&layer.digest.hex()));
+                gone.try_for_each(|(layer, ..)| local.remove_layer(layer))?;
+                Ok(true)
+            }
+        }
     }
 
     fn write_index(&self, name: &Key, index: &Index) -> Result<(), CacheError> {

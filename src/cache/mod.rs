@@ -13,6 +13,7 @@ mod key;
 mod local;
 mod lookup;
 mod maintain;
+mod mounts;
 mod record;
 mod repository;
 mod store;
@@ -24,6 +25,7 @@ pub use key::{Components, Fingerprint, Key, KeyKind, ParseKeyError, VERSION, sta
 pub use local::LocalCache;
 pub use lookup::{Cache, CacheSettings, Hit, LayerPlace};
 pub use maintain::{Kept, Maintained, PruneRules, Pruned};
+pub use mounts::{Difference, Found, MountSet, SavedMounts, State, Updated};
 pub use record::{Record, RecordError, StepName, hints};
 pub use repository::RepositoryCache;
 pub use store::{LayerSource, Made};

@@ -9,6 +9,7 @@ use futures_util::StreamExt as _;
 use super::CacheError;
 use super::index::{Entry, Index};
 use super::key::Key;
+use super::mounts::{MOUNT_TAG, MountSet};
 use super::record::Record;
 use super::store::LayerSource;
 use crate::image::{self, Descriptor, Manifest, ManifestOrIndex, MediaType, Reference};
@@ -21,12 +22,12 @@ const INDEX_TAG: &str = "yci1-";
 /// Annotation that holds a record.
 const RECORD: &str = "dev.yadokari.cache.record";
 /// Annotation that holds the time of a record's last use.
-const USED: &str = "dev.yadokari.cache.used";
+pub(super) const USED: &str = "dev.yadokari.cache.used";
 /// Type of what is no image (OCI image spec, manifest.md, "Guidelines for Artifact Usage").
-const ARTIFACT: &str = "application/vnd.yadokari.cache.v1";
+pub(super) const ARTIFACT: &str = "application/vnd.yadokari.cache.v1";
 /// The config of what has none.
-const EMPTY: &[u8] = b"{}";
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+pub(super) const EMPTY: &[u8] = b"{}";
+pub(super) const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// Records asked for at the same time.
 const AT_ONCE: usize = 16;
 
@@ -48,7 +49,7 @@ impl RepositoryCache {
         &self.repository
     }
 
-    fn tagged(&self, prefix: &str, key: &Key) -> Reference {
+    pub(super) fn tagged(&self, prefix: &str, key: &Key) -> Reference {
         let tag = format!("{prefix}{key}");
         self.repository.clone_with_tag(&tag).expect("letters and digits are a tag")
     }
@@ -84,7 +85,7 @@ impl RepositoryCache {
     }
 
     /// A manifest or an index; none if there is none.
-    async fn document(&self, reference: &Reference) -> Result<Option<Vec<u8>>, CacheError> {
+    pub(super) async fn document(&self, reference: &Reference) -> Result<Option<Vec<u8>>, CacheError> {
         match self.registry.manifest(reference, Direction::Pull).await {
             Ok(raw) => Ok(Some(raw.bytes)),
             Err(RegistryError::Status { status: 404, .. }) => Ok(None),
@@ -100,24 +101,7 @@ impl RepositoryCache {
     /// Puts a layer and its record here; mounted where another repository of the registry has the
     /// layer.
     pub(super) async fn store(&self, record: &Record, layer: &LayerSource) -> Result<(), CacheError> {
-        let blob = async {
-            match layer {
-                LayerSource::File { path, mount_from } => {
-                    let content = BlobContent::Path(path.clone());
-                    let blob = Blob { descriptor: record.layer.clone(), content };
-                    self.registry.put_blob(&self.repository, &blob, mount_from).await
-                }
-                LayerSource::Repository(from) => {
-                    self.registry.copy_blob(from, &self.repository, &record.layer).await
-                }
-            }
-        };
-        let empty = async {
-            let descriptor = Descriptor::of(MediaType::from(EMPTY_TYPE), EMPTY);
-            let blob = Blob { descriptor, content: BlobContent::Bytes(Bytes::from_static(EMPTY)) };
-            self.registry.put_blob(&self.repository, &blob, &[]).await
-        };
-        let (blob, empty) = futures_util::join!(blob, empty);
+        let (blob, empty) = futures_util::join!(self.put_layer(&record.layer, layer), self.put_empty());
         blob?;
         empty?;
         let (bytes, descriptor) = record_manifest(record);
@@ -125,6 +109,26 @@ impl RepositoryCache {
             let to = self.tagged(RECORD_TAG, key);
             self.registry.put_manifest(&to, bytes.clone(), &descriptor.media_type).await?;
         }
+        Ok(())
+    }
+
+    /// Puts a layer here.
+    pub(super) async fn put_layer(&self, layer: &Descriptor, from: &LayerSource) -> Result<(), CacheError> {
+        match from {
+            LayerSource::File { path, mount_from } => {
+                let blob = Blob { descriptor: layer.clone(), content: BlobContent::Path(path.clone()) };
+                self.registry.put_blob(&self.repository, &blob, mount_from).await?
+            }
+            LayerSource::Repository(from) => self.registry.copy_blob(from, &self.repository, layer).await?,
+        };
+        Ok(())
+    }
+
+    /// Puts the config of what has none here.
+    pub(super) async fn put_empty(&self) -> Result<(), CacheError> {
+        let descriptor = Descriptor::of(MediaType::from(EMPTY_TYPE), EMPTY);
+        let blob = Blob { descriptor, content: BlobContent::Bytes(Bytes::from_static(EMPTY)) };
+        self.registry.put_blob(&self.repository, &blob, &[]).await?;
         Ok(())
     }
 
@@ -143,10 +147,27 @@ impl RepositoryCache {
         Ok((indexes, keys))
     }
 
+    /// What is saved of cache mounts.
+    pub(super) async fn mounts(&self) -> Result<Vec<MountSet>, CacheError> {
+        let mut sets = Vec::new();
+        for tag in self.registry.tags(&self.repository).await? {
+            if let Some(name) = tag.strip_prefix(MOUNT_TAG).and_then(|k| k.parse().ok())
+                && let Some(bytes) = self.document(&self.tagged(MOUNT_TAG, &name)).await?
+            {
+                sets.extend(MountSet::parse(&bytes, Some(&name)));
+            }
+        }
+        Ok(sets)
+    }
+
     /// Removes a record; false where the registry removes nothing.
     pub(super) async fn remove(&self, record: &Record) -> Result<bool, CacheError> {
-        let (_, descriptor) = record_manifest(record);
-        Ok(self.registry.remove_manifest(&self.repository, &descriptor.digest).await?)
+        self.remove_manifest(&record_manifest(record).1).await
+    }
+
+    /// Removes a manifest; false where the registry removes nothing.
+    pub(super) async fn remove_manifest(&self, manifest: &Descriptor) -> Result<bool, CacheError> {
+        Ok(self.registry.remove_manifest(&self.repository, &manifest.digest).await?)
     }
 
     /// Puts an index here, after every record it names.

@@ -1,13 +1,13 @@
 //! What is kept while a build goes on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
 use super::CacheError;
 use super::local::LocalCache;
 use super::record::Record;
-use crate::image::Reference;
+use crate::image::{Descriptor, Reference};
 use crate::registry::Registry;
 
 /// Where a layer's bytes are taken from.
@@ -52,42 +52,55 @@ pub(super) async fn store_locally(
     record: Record,
     layer: LayerSource,
 ) -> Result<(), CacheError> {
-    let from = match layer {
-        LayerSource::File { path, .. } => Ok(path),
-        LayerSource::Repository(from) => Err(from),
-    };
-    let fetched = match &from {
-        _ if cache.has_layer(&record.layer) => None,
-        Err(from) => Some(fetch(&cache, &registry, from, &record).await?),
-        Ok(_) => None,
-    };
-    let stored = tokio::task::spawn_blocking(move || match (&fetched, &from) {
-        (Some(file), _) => cache.store(&record, file.path()),
-        (None, Ok(path)) => cache.store(&record, path),
-        (None, Err(_)) => cache.store_record(&record),
-    });
-    stored.await.map_err(|e| CacheError::Garbage(format!("a thread ended early: {e}")))?
+    put_locally(&cache, &registry, &record.layer, layer).await?;
+    blocking(move || cache.store_record(&record)).await
 }
 
-async fn fetch(
+/// Puts a layer into a directory; fetched unless it is there.
+pub(super) async fn put_locally(
     cache: &LocalCache,
     registry: &Registry,
+    descriptor: &Descriptor,
+    layer: LayerSource,
+) -> Result<(), CacheError> {
+    let (cache, descriptor) = (cache.clone(), descriptor.clone());
+    match layer {
+        LayerSource::Repository(_) if cache.has_layer(&descriptor) => Ok(()),
+        LayerSource::Repository(from) => {
+            let file = fetch(&cache.layout().stable_path(), registry, &from, &descriptor).await?;
+            blocking(move || cache.put_layer(&descriptor, file.path())).await
+        }
+        LayerSource::File { path, .. } => blocking(move || cache.put_layer(&descriptor, &path)).await,
+    }
+}
+
+/// Does something with files on a thread that may wait.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CacheError> + Send + 'static,
+) -> Result<T, CacheError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| CacheError::Garbage(format!("a thread ended early: {e}")))?
+}
+
+/// Fetches a blob into a file of a directory; the file goes with its value.
+pub(super) async fn fetch(
+    directory: &Path,
+    registry: &Registry,
     from: &Reference,
-    record: &Record,
+    blob: &Descriptor,
 ) -> Result<tempfile::NamedTempFile, CacheError> {
     use std::io::Write as _;
-    let directory = cache.layout().stable_path();
     let mut file = tempfile::Builder::new()
         .prefix(".fetching-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(&directory)
-        .map_err(CacheError::file("create a file in", &directory))?;
+        .tempfile_in(directory)
+        .map_err(CacheError::file("create a file in", directory))?;
     let mut failure = None;
     let sink = |piece: bytes::Bytes| {
         failure = file.write_all(&piece).err();
         std::future::ready(failure.is_none())
     };
-    let end = registry.blob(from, &record.layer, sink).await;
+    let end = registry.blob(from, blob, sink).await;
     if let Some(error) = failure {
         return Err(CacheError::file("write", directory)(error));
     }

@@ -28,6 +28,8 @@ pub struct CacheConfig {
     pub scope: String,
     /// Whether misses are explained with the whole comparison.
     pub explain: bool,
+    /// Where the directories of `RUN --mount=type=cache` are saved.
+    pub mounts: MountCacheConfig,
 }
 
 impl Default for CacheConfig {
@@ -44,7 +46,27 @@ impl Default for CacheConfig {
             no_cache_stages: Vec::new(),
             scope: String::new(),
             explain: false,
+            mounts: MountCacheConfig::default(),
         }
+    }
+}
+
+/// Where the directories of `RUN --mount=type=cache` are saved, for builds that find nothing of
+/// earlier ones on their machine.
+#[derive(Debug, Clone)]
+pub struct MountCacheConfig {
+    /// Where they are looked for, in order.
+    pub from: Vec<CacheLocation>,
+    /// Where they are saved.
+    pub to: Vec<CacheLocation>,
+    /// Bytes of files in one directory; a larger one is neither saved nor restored.
+    pub limit: u64,
+}
+
+impl Default for MountCacheConfig {
+    fn default() -> Self {
+        // A hosted CI cache has room for a few of them (10 GiB a repository on GitHub).
+        MountCacheConfig { from: Vec::new(), to: Vec::new(), limit: 4 << 30 }
     }
 }
 

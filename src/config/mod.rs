@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use crate::image::{Platform, Reference};
 
-pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode};
+pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, MountCacheConfig};
 pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
 pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};

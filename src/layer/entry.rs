@@ -78,7 +78,7 @@ pub struct Entry {
     pub uid: u32,
     /// Numeric group.
     pub gid: u32,
-    /// Modification time; written in whole seconds.
+    /// Modification time; layers of images have it in whole seconds.
     pub mtime: Timestamp,
     /// Extended attributes to keep, sorted by name: `security.capability` only when packing.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,

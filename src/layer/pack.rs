@@ -33,6 +33,8 @@ pub struct PackOptions {
     pub clamp_mtime: Option<i64>,
     /// All times are 0.
     pub zero_times: bool,
+    /// Times keep their fractions of a second, which layers of images do not have.
+    pub fractions: bool,
     /// Compressing threads, at least 1; the bytes do not depend on it.
     pub threads: usize,
     /// Directory of the blob's file.
@@ -316,7 +318,8 @@ impl Packer<'_> {
             (false, Some(limit)) => mtime.seconds.min(limit),
             (false, None) => mtime.seconds,
         };
-        Timestamp { seconds, nanoseconds: 0 }
+        let whole = !self.options.fractions || seconds != mtime.seconds;
+        Timestamp { seconds, nanoseconds: if whole { 0 } else { mtime.nanoseconds } }
     }
 
     /// Writes header and content of a regular file, and gives the content's hash.

@@ -88,8 +88,13 @@ impl TarHeader<'_> {
             records.push((b"size".to_vec(), self.size.to_string().into()));
             needed = true;
         }
-        if !fits_octal(MTIME.len(), self.mtime.seconds) {
-            records.push((b"mtime".to_vec(), self.mtime.seconds.to_string().into()));
+        let Timestamp { seconds, nanoseconds } = self.mtime;
+        if !fits_octal(MTIME.len(), seconds) || (seconds >= 0 && nanoseconds > 0) {
+            let mut text = seconds.to_string();
+            if seconds >= 0 && nanoseconds > 0 {
+                text.push_str(&format!(".{nanoseconds:09}"));
+            }
+            records.push((b"mtime".to_vec(), text.into()));
             needed = true;
         }
         if !self.link.is_ascii() || self.link.len() > LINK.len() {
@@ -259,7 +264,7 @@ mod tests {
             mode: 0o644,
             uid: 1,
             gid: 2,
-            mtime: Timestamp { seconds: 5, nanoseconds: 9 },
+            mtime: Timestamp { seconds: 5, nanoseconds: 0 },
             ..Default::default()
         };
         let bytes = encode(&header);
@@ -318,6 +323,19 @@ mod tests {
                 assert_eq!(mtime, header.mtime.seconds);
             }
         }
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_is_pax() {
+        let header = TarHeader {
+            flag: b'0',
+            name: b"m",
+            mtime: Timestamp { seconds: 7, nanoseconds: 9 },
+            ..Default::default()
+        };
+        let bytes = encode(&header);
+        let text = String::from_utf8_lossy(&bytes[TAR_BLOCK..2 * TAR_BLOCK]).into_owned();
+        assert!(text.starts_with("21 mtime=7.000000009\n"), "{text}");
     }
 
     #[test]

@@ -4,14 +4,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use yadokari::config::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, ContextModes};
+use yadokari::config::{
+    BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, ContextModes, MountCacheConfig,
+};
 use yadokari::image::Reference;
 
 use super::flags::{Cache, ContextModesFlag};
 use super::places;
 use crate::env::Env;
 use crate::usage::Usage;
-use crate::vocabulary::go_duration;
+use crate::vocabulary::{binary_size, go_duration};
 
 /// kaniko's directory of base images.
 pub(crate) const DEFAULT_DIRECTORY: &str = "/cache";
@@ -67,8 +69,33 @@ pub(crate) fn config(
             Place::Other(kind) => remarks.push(other("--cache-to", &kind)),
         }
     }
+    config.mounts = mounts(flags, &mut remarks)?;
     restrict(flags, env, &mut config, &mut remarks);
     Ok(Caching { config, remarks })
+}
+
+/// `--cache-mounts-from`, `--cache-mounts-to` and `--cache-mounts-limit`
+fn mounts(flags: &Cache, remarks: &mut Vec<String>) -> Result<MountCacheConfig, Usage> {
+    let mut config = MountCacheConfig::default();
+    if !flags.cache_mounts_limit.is_empty() {
+        config.limit = binary_size(&flags.cache_mounts_limit).ok_or_else(|| {
+            Usage::new(format!("'{}' for --cache-mounts-limit is no size", flags.cache_mounts_limit))
+                .help("write such as 500MiB or 4GiB")
+        })?;
+    }
+    let sides = [
+        ("--cache-mounts-from", "src", &flags.cache_mounts_from, &mut config.from),
+        ("--cache-mounts-to", "dest", &flags.cache_mounts_to, &mut config.to),
+    ];
+    for (flag, directory, given, locations) in sides {
+        for text in given.iter().filter(|t| !t.is_empty()) {
+            match place(flag, text, directory)? {
+                Place::At(export) => locations.push(export.location),
+                Place::Other(kind) => remarks.push(other(flag, &kind)),
+            }
+        }
+    }
+    Ok(config)
 }
 
 /// `--context-modes`
@@ -130,6 +157,10 @@ fn place(flag: &str, text: &str, directory: &str) -> Result<Place, Usage> {
         Err(Usage::new(format!("'{text}' for {flag} {why}"))
             .help(format!("write type=registry,ref=REPOSITORY or type=local,{directory}=DIR")))
     };
+    if let Some(path) = text.strip_prefix("oci:").filter(|path| !path.is_empty()) {
+        let location = CacheLocation::Directory(PathBuf::from(path));
+        return Ok(Place::At(CacheExport { location, mode: CacheMode::Min }));
+    }
     if !text.contains('=') {
         let location = CacheLocation::Registry(places::reference(flag, text)?);
         return Ok(Place::At(CacheExport { location, mode: CacheMode::Min }));
@@ -167,9 +198,13 @@ fn other(flag: &str, kind: &str) -> String {
 /// Builds of somebody else's code read and do not write, unless the user says so.
 fn restrict(flags: &Cache, env: &Env, config: &mut CacheConfig, remarks: &mut Vec<String>) {
     match (flags.no_push_cache, untrusted(env)) {
-        (Some(true), _) => config.to.clear(),
-        (None, Some(why)) if !config.to.is_empty() => {
+        (Some(true), _) => {
             config.to.clear();
+            config.mounts.to.clear();
+        }
+        (None, Some(why)) if !(config.to.is_empty() && config.mounts.to.is_empty()) => {
+            config.to.clear();
+            config.mounts.to.clear();
             remarks.push(format!(
                 "{why}: the cache is read and not written (--no-push-cache=false writes it all the same)"
             ));
@@ -294,6 +329,15 @@ mod tests {
             let caching = of(&flags(), &env, true).unwrap();
             assert!(caching.config.to.is_empty(), "{env:?}");
             assert_eq!((caching.config.from.len(), caching.remarks.len()), (1, 1));
+            let mounts = Cache {
+                cache: false,
+                cache_mounts_from: vec!["h.io/m".into()],
+                cache_mounts_to: vec!["oci:/m".into()],
+                ..flags()
+            };
+            let mounts = of(&mounts, &env, true).unwrap();
+            assert!(mounts.config.mounts.to.is_empty() && mounts.remarks.len() == 1, "{env:?}");
+            assert_eq!(shown(&mounts.config.mounts.from), ["h.io/m"]);
             let told = Cache { no_push_cache: Some(false), ..flags() };
             assert_eq!(of(&told, &env, true).unwrap().config.to.len(), 1);
         }

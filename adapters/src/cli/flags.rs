@@ -390,6 +390,15 @@ pub(crate) struct Cache {
     /// Where results are kept too: as --cache-from, with mode=min for the image's own layers only; repeatable
     #[arg(long, value_name = "WHERE")]
     pub(crate) cache_to: Vec<String>,
+    /// Where RUN --mount=type=cache directories are restored from: as --cache-from, or oci:DIR; repeatable
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) cache_mounts_from: Vec<String>,
+    /// Where RUN --mount=type=cache directories are saved: as --cache-to, or oci:DIR; repeatable
+    #[arg(long, value_name = "WHERE")]
+    pub(crate) cache_mounts_to: Vec<String>,
+    /// Most bytes of files in a directory that is saved or restored
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    pub(crate) cache_mounts_limit: String,
     /// Use no result that is older
     #[arg(long, value_name = "DURATION", default_value = "336h")]
     pub(crate) cache_ttl: String,

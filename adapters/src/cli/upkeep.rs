@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use yadokari::build::{self, WarmConfig};
-use yadokari::cache::{Kept, Maintained, PruneRules, Pruned};
+use yadokari::cache::{Kept, Maintained, MountSet, PruneRules, Pruned};
 use yadokari::config::CacheLocation;
 use yadokari::event::Events;
 use yadokari::keychain::Keychain;
@@ -140,7 +140,9 @@ pub(crate) fn warm(flags: &WarmFlags, env: &Env) -> Result<u8, Usage> {
 pub(crate) fn cache(command: &CacheCommand, env: &Env) -> Result<(String, u8), Usage> {
     let now = jiff::Timestamp::now().as_second();
     match command {
-        CacheCommand::Ls(flags) => with_cache(flags, env, |cache| Ok(table(&cache.list()?, now))),
+        CacheCommand::Ls(flags) => {
+            with_cache(flags, env, |cache| Ok(table(&cache.list()?, &cache.mounts()?, now)))
+        }
         CacheCommand::Prune(flags) => {
             let rules = PruneRules {
                 older_than: duration("--older-than", &flags.older_than)?,
@@ -188,9 +190,10 @@ fn duration(flag: &str, text: &str) -> Result<Option<Duration>, Usage> {
 }
 
 /// A line a result.
-fn table(all: &[Kept], now: i64) -> String {
+fn table(all: &[Kept], mounts: &[MountSet], now: i64) -> String {
     let mut out =
         format!("{:<14}{:<24}{:<10}{:>12}{:>12}{:>10}\n", "KEY", "STEP", "KIND", "LAYER", "MADE", "USED");
+    let ago = |time: i64| age(now.saturating_sub(time));
     for kept in all {
         let record = &kept.record;
         let key = record.keys.first().map(yadokari::cache::Key::short).unwrap_or_default();
@@ -201,7 +204,6 @@ fn table(all: &[Kept], now: i64) -> String {
             .collect();
         let kind: String =
             record.step.instruction.chars().filter(char::is_ascii_alphabetic).take(9).collect();
-        let ago = |time: i64| age(now.saturating_sub(time));
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
@@ -211,13 +213,18 @@ fn table(all: &[Kept], now: i64) -> String {
             ago(kept.used)
         );
     }
+    for set in mounts {
+        let (key, made, used) = (set.name.short(), ago(set.saved), ago(set.used));
+        let size = bytes(set.size());
+        let _ = writeln!(out, "{key:<14}{:<24}{:<10}{size:>12}{made:>12}{used:>10}", "cache mount", "mount");
+    }
     out
 }
 
 fn pruned(pruned: &Pruned, rules: &PruneRules, now: i64) -> String {
     let size: u64 = pruned.removed.iter().map(|k| k.record.layer.size).sum();
     let verb = if rules.dry_run { "would be removed" } else { "removed" };
-    let mut out = table(&pruned.removed, now);
+    let mut out = table(&pruned.removed, &pruned.mounts, now);
     let _ = writeln!(
         out,
         "{} results with {} of layers {verb}, {} left",
@@ -225,9 +232,14 @@ fn pruned(pruned: &Pruned, rules: &PruneRules, now: i64) -> String {
         bytes(size),
         pruned.left
     );
+    if pruned.mounts.len() + pruned.mounts_left > 0 {
+        let size: u64 = pruned.mounts.iter().map(MountSet::size).sum();
+        let (count, left) = (pruned.mounts.len(), pruned.mounts_left);
+        let _ = writeln!(out, "{count} saved cache mounts with {} {verb}, {left} left", bytes(size));
+    }
     if pruned.refused {
         out += "the registry removes nothing: what is old was taken out of the indexes only;\n\
-            set a rule there that expires tags that begin with yc1-\n";
+            set a rule there that expires tags that begin with yc1- and ycm1-\n";
     }
     out
 }

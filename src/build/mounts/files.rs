@@ -185,6 +185,16 @@ pub(super) fn start(directory: &Path, seed: Option<&Path>, owner: FileOwner) -> 
     dress(directory, root.as_ref(), true).map_err(failed)
 }
 
+/// Makes the directory of a cache whose content is had from elsewhere: it looks as `seed` does, or as
+/// `owner` says.
+pub(super) fn start_empty(directory: &Path, seed: Option<&Path>, owner: FileOwner) -> Result<(), Error> {
+    let Some(seed) = seed else { return start(directory, None, owner) };
+    let failed = |e: io::Error| Error::other(format!("cannot make the cache {}: {e}", directory.display()));
+    fs::create_dir(directory).map_err(failed)?;
+    let root = DirView::at(seed).and_then(|view| view.node(b"")).map_err(failed)?;
+    dress(directory, root.as_ref(), true).map_err(failed)
+}
+
 fn walk(
     view: &DirView,
     directory: &[u8],

@@ -3,6 +3,7 @@
 mod caches;
 mod files;
 mod forward;
+mod saving;
 mod secrets;
 
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +18,11 @@ use super::workspace::Workspace;
 use crate::config::StepsConfig;
 use crate::run::{HOSTNAME, identity};
 pub(super) use caches::Caches;
-use caches::Lease;
+use caches::{Lease, Start};
 pub(super) use files::{Shown, private_directory};
 pub(super) use forward::Agents;
 use forward::Forwarder;
+pub(super) use saving::Saving;
 pub(super) use secrets::{Secrets, read as read_secret};
 
 /// What one step gets; as long as this lives it is there.
@@ -116,21 +118,19 @@ impl Prepared {
         at: usize,
         cache: &CacheMount,
     ) -> Result<MountSource, Error> {
-        let mut key = cache.id.clone();
         let mut seed = None;
+        let mut seeded = None;
         if let Some((from, source)) = &cache.seed {
             let directory = executor.private_directory()?;
             let MountSource::Directory(path, _) = files::copy(executor, at, from, source, directory.path())?
             else {
                 return Err(Error::other(format!("a cache cannot start as {source}, which is no directory")));
             };
-            key.push_str(&format!(":{}", files::identity(&path)?));
+            seeded = Some(files::identity(&path)?);
             seed = Some(path);
             self.copies.push(directory);
         }
-        if let Some(FileOwner { mode, uid, gid }) = cache.owner {
-            key.push_str(&format!(":{mode:o},{uid},{gid}"));
-        }
+        let key = cache_key(cache, seeded.as_deref());
         if let Some((_, lease)) = self.leases.iter().find(|(known, _)| *known == key) {
             return Ok(MountSource::Directory(lease.path().to_owned(), Fate::Kept));
         }
@@ -138,12 +138,33 @@ impl Prepared {
         let alone = !executor.can_mount() && cache.sharing == Sharing::Shared;
         let sharing = if alone { Sharing::Private } else { cache.sharing };
         let owner = cache.owner.unwrap_or(FileOwner { mode: 0o755, uid: 0, gid: 0 });
-        let make = |directory: &Path| files::start(directory, seed.as_deref(), owner);
-        let lease = executor.caches().lease(&key, sharing, &make, &|| executor.check_cancelled())?;
+        let seed = seed.as_deref();
+        let make = |one: &Path| {
+            let saved = executor.saving.map_or(Ok(false), |saving| saving.restore(&key, one, seed, owner));
+            if saved? { Ok(()) } else { files::start(&one.join(caches::NEW), seed, owner) }
+        };
+        let is_outdated = |one: &Path| executor.saving.is_some_and(|saving| saving.is_outdated(&key, one));
+        let start = Start { is_outdated: &is_outdated, make: &make };
+        let lease = executor.caches().lease(&key, sharing, &start, &|| executor.check_cancelled())?;
+        if let Some(saving) = executor.saving {
+            saving.used(&key, cache, &lease);
+        }
         let path = lease.path().to_owned();
         self.leases.push((key, lease));
         Ok(MountSource::Directory(path, Fate::Kept))
     }
+}
+
+/// What tells a cache from others: its id, what it starts with, and an owner that somebody wrote.
+fn cache_key(cache: &CacheMount, seed: Option<&str>) -> String {
+    let mut key = cache.id.clone();
+    if let Some(seed) = seed {
+        key.push_str(&format!(":{seed}"));
+    }
+    if let Some(FileOwner { mode, uid, gid }) = cache.owner {
+        key.push_str(&format!(":{mode:o},{uid},{gid}"));
+    }
+    key
 }
 
 /// Writes the `/etc/hosts` of steps, where it is not the one that all get.

@@ -17,6 +17,7 @@ fn options(directory: &Path) -> PackOptions {
         compression: CompressionConfig::default(),
         clamp_mtime: None,
         zero_times: false,
+        fractions: false,
         threads: 2,
         content_id: false,
         directory: directory.to_owned(),
