@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::describe::{Look, What};
 use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
+use crate::cli::handover::HandOver;
 use crate::cli::upkeep::{CacheCommand, WarmFlags};
 
 /// What to do.
@@ -26,6 +27,8 @@ pub(crate) enum Front {
     Warm(Box<WarmFlags>),
     /// Look after a cache.
     Cache(CacheCommand),
+    /// Copy credentials for a build in another container.
+    HandOver(HandOver),
     /// Put a container's files back.
     Restore,
     /// Say which version this is.
@@ -91,6 +94,8 @@ enum Command {
     /// Look after a layer cache
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Copy credentials to a volume, for a build in another container to read once
+    HandOver(HandOver),
     /// Put the container's own files back after a build in place was killed
     Restore,
     /// Print the version
@@ -138,6 +143,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(Cli { command: Command::Doctor(rootfs) }) => Parsed::Front(Front::Doctor(rootfs)),
         Ok(Cli { command: Command::Warm(flags) }) => Parsed::Front(Front::Warm(flags)),
         Ok(Cli { command: Command::Cache(command) }) => Parsed::Front(Front::Cache(command)),
+        Ok(Cli { command: Command::HandOver(flags) }) => Parsed::Front(Front::HandOver(flags)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
         Err(e) if e.use_stderr() => Parsed::Wrong(wrong(&e)),
@@ -166,6 +172,7 @@ fn command() -> clap::Command {
         .mut_subcommand("targets", as_pflag)
         .mut_subcommand("doctor", as_pflag)
         .mut_subcommand("warm", as_pflag)
+        .mut_subcommand("hand-over", as_pflag)
         .mut_subcommand("cache", |c| c.mut_subcommand("ls", as_pflag).mut_subcommand("prune", as_pflag))
 }
 

@@ -65,6 +65,7 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             let (text, code) = cli::upkeep::cache(&command, env)?;
             Ok(print(&text).max(code))
         }
+        Front::HandOver(flags) => Ok(print(&cli::handover::give(&flags)?)),
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

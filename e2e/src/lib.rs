@@ -15,6 +15,7 @@ mod image;
 mod machine;
 mod proxy;
 mod registry;
+pub mod tekton;
 mod terminal;
 mod token;
 mod tools;

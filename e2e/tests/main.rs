@@ -34,6 +34,7 @@ mod reproducible;
 mod rootless;
 mod run;
 mod snapshots;
+mod tekton;
 mod terminal;
 mod trouble;
 mod userns;

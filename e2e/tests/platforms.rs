@@ -1,4 +1,4 @@
-//! The Tekton Task, the GitLab component and the GitHub Action, executed as their platforms do.
+//! The GitLab component and the GitHub Action, executed as their platforms do.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use tempfile::TempDir;
-use yadokari_e2e::{Base, Container, Registry, program, run, run_ok, scratch, state};
+use yadokari_e2e::{Base, Registry, program, run, run_ok, scratch, state};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
@@ -35,155 +35,6 @@ fn source(registry: &Registry) -> TempDir {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no string"))
-}
-
-/// Tekton's substitution in one word of a step: a whole word `$(params.X[*])` becomes as many
-/// words as the array has items.
-fn substitute(
-    word: &str,
-    scalars: &BTreeMap<String, String>,
-    arrays: &BTreeMap<String, Vec<String>>,
-) -> Vec<String> {
-    if let Some(name) = word.strip_prefix("$(").and_then(|w| w.strip_suffix("[*])")) {
-        return arrays.get(name).unwrap_or_else(|| panic!("{word} is not declared")).clone();
-    }
-    let mut result = word.to_owned();
-    for (name, value) in scalars {
-        result = result.replace(&format!("$({name})"), value);
-    }
-    assert!(!result.contains("$("), "something undeclared is left in {word}");
-    vec![result]
-}
-
-/// Runs the Task's only step as a pod would, with these parameters over its defaults.
-struct TaskRun {
-    given: Vec<(&'static str, Value)>,
-    source: TempDir,
-    results: TempDir,
-    docker_config: Option<String>,
-}
-
-impl TaskRun {
-    fn run(&self) -> yadokari_e2e::Finished {
-        let task = read_yaml("tekton/task/yadokari/0.1/yadokari.yaml");
-        let spec = &task["spec"];
-        let (mut scalars, mut arrays) = (BTreeMap::new(), BTreeMap::new());
-        for declared in spec["params"].as_array().expect("parameters") {
-            let name = text(&declared["name"]);
-            let given = self.given.iter().find(|(n, _)| *n == name).map(|(_, value)| value);
-            let value = given.unwrap_or(&declared["default"]);
-            match value {
-                Value::Array(items) => {
-                    let items = items.iter().map(|item| text(item).to_owned()).collect();
-                    arrays.insert(format!("params.{name}"), items);
-                }
-                value => {
-                    scalars.insert(format!("params.{name}"), text(value).to_owned());
-                }
-            }
-        }
-        for declared in spec["results"].as_array().expect("results") {
-            let name = text(&declared["name"]);
-            scalars.insert(format!("results.{name}.path"), format!("/tekton/results/{name}"));
-        }
-        let mut container = Container::tiny();
-        for declared in spec["workspaces"].as_array().expect("workspaces") {
-            let name = text(&declared["name"]);
-            let path = declared["mountPath"].as_str().map_or(format!("/workspace/{name}"), str::to_owned);
-            let bound = name == "source" || (name == "dockerconfig" && self.docker_config.is_some());
-            scalars.insert(format!("workspaces.{name}.path"), if bound { path } else { String::new() });
-        }
-        let steps = spec["steps"].as_array().expect("steps");
-        assert_eq!(steps.len(), 1, "one container a build");
-        let words = |key: &str| -> Vec<String> {
-            let words = steps[0][key].as_array().expect("a list of words").iter();
-            words.flat_map(|word| substitute(text(word), &scalars, &arrays)).collect()
-        };
-        let (command, arguments) = (words("command"), words("args"));
-
-        container = container
-            .volume(self.source.path(), "/workspace/source")
-            .volume(self.results.path(), "/tekton/results")
-            .option("--volume=/yadokari/work")
-            .option(&format!("--workdir={}", substitute(text(&steps[0]["workingDir"]), &scalars, &arrays)[0]))
-            .env("HOME", "/tekton/home");
-        for directory in ["home", "steps", "artifacts", "creds", "scripts", "run", "bin"] {
-            container = container.option(&format!("--tmpfs=/tekton/{directory}"));
-        }
-        let secret = scratch();
-        if let Some(config) = &self.docker_config {
-            fs::write(secret.path().join("config.json"), config).expect("written");
-            container = container.read_only_volume(secret.path(), "/kaniko/.docker");
-        }
-        let rest: Vec<_> = command[1..].iter().chain(&arguments).cloned().collect();
-        container.run_command(&command[0], &rest)
-    }
-
-    fn result(&self, name: &str) -> Option<String> {
-        fs::read_to_string(self.results.path().join(name)).ok()
-    }
-}
-
-#[test]
-fn a_tekton_task_builds_and_reports() {
-    for registry in [Registry::open(), Registry::with_password()] {
-        let task = TaskRun {
-            given: vec![
-                ("IMAGE", Value::from(registry.reference("team/app:1"))),
-                ("TAGS", serde_json::json!(["latest"])),
-                ("DOCKERFILE", Value::from("app/Dockerfile")),
-                ("CONTEXT", Value::from("app")),
-                ("TARGET", Value::from("first")),
-                ("BUILD_ARGS", serde_json::json!(["GREETING=hello from tekton"])),
-                ("LABELS", serde_json::json!(["from=task", "more=$HOME `id`"])),
-                ("EXTRA_ARGS", serde_json::json!([format!("--insecure-registry={}", registry.host())])),
-            ],
-            source: source(&registry),
-            results: scratch(),
-            docker_config: registry.account_config(),
-        };
-        let finished = task.run();
-        assert_eq!(finished.code, 0, "{}", finished.output());
-        let image = registry.image("team/app:1");
-        assert_eq!(registry.image("team/app:latest").digest, image.digest);
-        assert_eq!(image.layer(-1).listing(), "f 0644 0:0 greeting \"hello from tekton\\n\"\n");
-        let labels = &image.config["config"]["Labels"];
-        assert_eq!(*labels, serde_json::json!({"from": "task", "more": "$HOME `id`"}));
-        // Tekton takes results as they are: a newline would be part of them.
-        let (reference, digest) = (registry.reference("team/app"), &image.digest);
-        assert_eq!(task.result("IMAGE_DIGEST").as_deref(), Some(digest.as_str()));
-        assert_eq!(task.result("IMAGE_URL"), Some(format!("{reference}:1")));
-        assert_eq!(task.result("IMAGE_REF"), Some(format!("{reference}@{digest}")));
-        let images = task.result("IMAGES").expect("written");
-        assert_eq!(images, format!("{reference}:1@{digest},{reference}:latest@{digest}"));
-        let total: usize = fs::read_dir(task.results.path())
-            .expect("readable")
-            .map(|entry| entry.expect("an entry").metadata().expect("there").len() as usize)
-            .sum();
-        assert!(total <= 1536, "{total} bytes of results, of the 4096 that a pod has");
-        let source: Vec<_> = fs::read_dir(task.source.path()).expect("readable").collect();
-        assert_eq!(source.len(), 1, "the workspace is as it was: {source:?}");
-    }
-}
-
-#[test]
-fn a_tekton_task_that_fails_has_no_results() {
-    let registry = Registry::open();
-    let task = TaskRun {
-        given: vec![
-            ("IMAGE", Value::from(registry.reference("team/app:1"))),
-            ("DOCKERFILE", Value::from("app/Dockerfile")),
-            ("CONTEXT", Value::from("app")),
-            ("EXTRA_ARGS", serde_json::json!([format!("--insecure-registry={}", registry.host())])),
-        ],
-        source: source(&registry),
-        results: scratch(),
-        docker_config: None,
-    };
-    let finished = task.run();
-    assert_eq!(finished.code, 1, "RUN false: {}", finished.output());
-    assert_eq!(task.result("IMAGE_DIGEST"), None);
-    assert!(!registry.has_tag("team/app", "1"));
 }
 
 /// A directory with `yadokari` in it, to be put on a PATH.

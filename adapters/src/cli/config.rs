@@ -11,7 +11,7 @@ use yadokari::image::{Platform, Reference};
 use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Registry, Rootfs};
 use super::job::{Job, ResultFiles};
 use super::results::Name;
-use super::{caching, context, credentials, fetch, log, missing, places, registries, steps};
+use super::{caching, context, credentials, fetch, handover, log, missing, places, registries, steps};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -29,6 +29,9 @@ pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
     let mut config = build_config(flags, env)?;
     let caching = caching::config(&flags.cache, env, &config.destinations, config.push)?;
     config.cache = caching.config;
+    if let Some(directory) = path(&flags.credentials_once) {
+        handover::take(&directory)?.put_in(&mut config);
+    }
     Ok(Job { config, files: result_files(flags)?, log, warnings: caching.remarks })
 }
 

@@ -56,6 +56,9 @@ pub(crate) struct Flags {
     #[arg(long)]
     pub(crate) compat: bool,
 
+    /// Directory of credentials and secrets that yadokari hand-over wrote: read and unlinked first
+    #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
+    pub(crate) credentials_once: String,
     /// Most bytes of a file that is fetched, such as 500m or 16g
     #[arg(long, value_name = "SIZE", default_value = "16g")]
     pub(crate) fetch_limit: String,

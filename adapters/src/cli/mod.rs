@@ -11,6 +11,7 @@ pub(crate) mod diagnostic;
 pub(crate) mod fetch;
 pub(crate) mod files;
 pub(crate) mod flags;
+pub(crate) mod handover;
 pub(crate) mod job;
 pub(crate) mod log;
 mod missing;

@@ -4,16 +4,20 @@
 //! `--build-args $(params.BUILD_ARGS[*]) --labels … -- $(params.EXTRA_ARGS[*])`: a word with two
 //! dashes starts a section, and no item of an array starts so.
 
+mod git;
+mod results;
+mod workspace;
+
 use std::path::{Path, PathBuf};
 
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
-use yadokari::image::Reference;
+use yadokari::image::Platform;
 
 use crate::ci::Front;
+use crate::cli::files;
 use crate::cli::job::Job;
 use crate::cli::progress::{Bare, Markup, Redactor, Sink};
-use crate::cli::{credentials, files};
 use crate::env::Env;
 use crate::session::{EmitError, Reporter};
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
@@ -33,8 +37,17 @@ const DIALECT: Dialect = Dialect {
         ("platform", Meaning::Is(Key::Platforms)),
         ("tlsverify", Meaning::Is(Key::TlsVerify)),
         ("skip-push", Meaning::Not(Key::Push)),
+        // Where the workspaces are; empty where they are not bound.
+        ("source", Meaning::Own),
         ("dockerconfig", Meaning::Own),
+        ("credentials-once", Meaning::Own),
         ("sslcertdir", Meaning::Own),
+        ("ssh-dir", Meaning::Own),
+        // What the source is.
+        ("git-url", Meaning::Own),
+        ("git-revision", Meaning::Own),
+        ("git-ref", Meaning::Own),
+        ("git-default-branch", Meaning::Own),
         ("results", Meaning::OwnItems),
     ],
 };
@@ -44,8 +57,36 @@ const DIALECT: Dialect = Dialect {
 /// # Errors
 /// Words that make no sections, or values that make no build.
 pub(crate) fn front(words: &[String]) -> Result<Front, Usage> {
-    let read = sections(words)?;
+    let mut read = sections(words)?;
+    let has_source = words.iter().any(|word| word == "--source");
+    if let Some(context) = workspace::context(&read, has_source)? {
+        read.settings.put(Key::Context, &context, Origin::decided("workspace source"))?;
+    }
+    let labels = git::labels(&read);
+    read.settings.put_items(
+        Key::Labels,
+        &labels,
+        Origin::platform("the parameters GIT_URL and GIT_REVISION"),
+    )?;
+    let tags = read.settings.items(Key::Tags);
+    if tags.iter().any(|tag| tag.contains(PLATFORM)) {
+        let platform = slug(&read)?;
+        let tags: Vec<String> = tags.iter().map(|tag| tag.replace(PLATFORM, &platform)).collect();
+        read.settings.put_items(Key::Tags, &tags, Origin::decided("parameter TAGS"))?;
+    }
     Ok(Front { settings: read.settings.clone(), reporter: Box::new(Tekton::new(read)) })
+}
+
+/// What stands in a tag for the platform. A matrix's builds share their parameters, and need tags of their own.
+const PLATFORM: &str = "{{platform}}";
+
+/// The platform as a part of a tag: `linux-arm64`.
+fn slug(read: &Read) -> Result<String, Usage> {
+    let platform = match read.settings.items(Key::Platforms).first() {
+        Some(text) => text.parse().map_err(|e| Usage::new(format!("parameter PLATFORM: {e}")))?,
+        None => Platform::host(),
+    };
+    Ok(platform.to_string().replace('/', "-"))
 }
 
 /// Reads the sections: `--name` and its words, up to the next. What takes one value takes the next word,
@@ -82,24 +123,6 @@ fn sections(words: &[String]) -> Result<Read, Usage> {
     Ok(read)
 }
 
-/// Puts the bound workspaces first.
-fn workspaces(read: &Read, job: &mut Job) {
-    if let Some(dir) = read.own("dockerconfig") {
-        // `kubectl create secret docker-registry` names the key .dockerconfigjson.
-        let paths = ["config.json", ".dockerconfigjson"].map(|name| Path::new(dir).join(name));
-        if !paths.iter().any(|p| p.exists()) {
-            job.warnings.push(format!(
-                "the workspace dockerconfig ({dir}) has neither config.json nor .dockerconfigjson"
-            ));
-        }
-        let sources = paths.map(credentials::file);
-        job.config.keychain.sources.splice(0..0, sources);
-    }
-    if let Some(dir) = read.own("sslcertdir") {
-        job.config.registry.ca_paths.push(PathBuf::from(dir));
-    }
-}
-
 /// Reports to Tekton.
 pub(crate) struct Tekton {
     read: Read,
@@ -111,11 +134,14 @@ impl Tekton {
         Tekton { read }
     }
 
-    /// Where a result goes: as the Task says, else where Tekton reads results.
-    fn result_path(&self, result: &str) -> PathBuf {
-        let named = self.read.own_items("results").iter().filter_map(|r| r.split_once('='));
-        let path = named.filter(|(name, _)| *name == result).map(|(_, path)| PathBuf::from(path)).next();
-        path.unwrap_or_else(|| Path::new("/tekton/results").join(result))
+    /// Where a result goes: as the Task says; where it says nothing at all, where Tekton reads results.
+    fn result_path(&self, result: &str) -> Option<PathBuf> {
+        let named = self.read.own_items("results");
+        if named.is_empty() {
+            return Some(Path::new("/tekton/results").join(result));
+        }
+        let mut named = named.iter().filter_map(|r| r.split_once('='));
+        named.find(|(name, _)| *name == result).map(|(_, path)| PathBuf::from(path))
     }
 }
 
@@ -129,8 +155,7 @@ impl Reporter for Tekton {
     }
 
     fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
-        workspaces(&self.read, job);
-        Ok(())
+        workspace::complete(&self.read, job)
     }
 
     fn nowhere(&self) -> Usage {
@@ -139,69 +164,19 @@ impl Reporter for Tekton {
     }
 
     fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
-        let (results, dropped) = results(&outcome.pushed, &outcome.digest.to_string());
+        let image = self.read.settings.items(Key::Image).into_iter().next().unwrap_or_default();
+        let (results, dropped) = results::of(&image, outcome);
         for text in dropped {
             events.warn(text);
         }
         for (name, value) in results {
-            files::write(&self.result_path(name), value.as_bytes())?;
+            if let Some(path) = self.result_path(name) {
+                files::write(&path, value.as_bytes())?;
+            }
         }
         Ok(())
     }
 }
 
-/// Tekton passes all results of a pod in a termination message of 4096 bytes (12 KiB with all
-/// containers) and fails the step after the push when they are larger. Ours stay below this.
-const BUDGET: usize = 1536;
-
-/// What a result costs beyond its name and value, in the message's JSON.
-const OVERHEAD: usize = 40;
-
-/// The results, and what had to be left out. Nothing when nothing was pushed: Tekton Chains would
-/// sign an image that is not there.
-fn results(pushed: &[Reference], digest: &str) -> (Vec<(&'static str, String)>, Vec<String>) {
-    let Some(first) = pushed.first() else { return (Vec::new(), Vec::new()) };
-    let mut results = Vec::new();
-    let mut dropped = Vec::new();
-    let mut left = BUDGET;
-    let mut take = |name: &'static str, value: String, left: &mut usize| {
-        let cost = name.len() + value.len() + OVERHEAD;
-        let fits = cost <= *left;
-        if fits {
-            *left -= cost;
-            results.push((name, value));
-        }
-        fits
-    };
-    // These two are never left out: they are what pipelines and Chains read.
-    let url = first.whole();
-    left = left.saturating_sub(digest.len() + url.len() + 2 * OVERHEAD + "IMAGE_DIGESTIMAGE_URL".len());
-    if !take("IMAGE_REF", format!("{}/{}@{digest}", first.registry(), first.repository()), &mut left) {
-        dropped.push("the result IMAGE_REF is left out: it is too long for Tekton".to_owned());
-    }
-    let all: Vec<String> = pushed.iter().map(|d| format!("{}@{digest}", d.whole())).collect();
-    let mut images = String::new();
-    for image in &all {
-        let separator = usize::from(!images.is_empty());
-        if images.len() + separator + image.len() + "IMAGES".len() + OVERHEAD > left {
-            let shown = images.split(',').filter(|i| !i.is_empty()).count();
-            dropped.push(format!(
-                "the result IMAGES has the first {shown} of {} images: more are too long for Tekton",
-                all.len()
-            ));
-            break;
-        }
-        images.push_str(if separator == 1 { "," } else { "" });
-        images.push_str(image);
-    }
-    if !images.is_empty() {
-        take("IMAGES", images, &mut left);
-    }
-    results.insert(0, ("IMAGE_URL", url));
-    results.insert(0, ("IMAGE_DIGEST", digest.to_owned()));
-    (results, dropped)
-}
-
 #[cfg(test)]
-#[path = "tekton_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@ use std::fs;
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
-use yadokari::image::{Digest, MediaType, Platform};
+use yadokari::image::{Digest, MediaType, Platform, Reference};
 
 use super::*;
 use crate::cli::credentials::file;
@@ -153,31 +153,77 @@ fn results_are_verbatim_and_where_the_task_says() {
 
 #[test]
 fn without_a_word_about_them_results_go_where_tekton_reads() {
-    assert_eq!(Tekton::new(Read::default()).result_path("IMAGE_URL"), Path::new("/tekton/results/IMAGE_URL"));
+    let path = |words: &[&str]| {
+        let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+        Tekton::new(sections(&words).unwrap()).result_path("IMAGE_URL")
+    };
+    assert_eq!(path(&[]), Some("/tekton/results/IMAGE_URL".into()));
+    assert_eq!(path(&["--results", "IMAGE_DIGEST=/d", "IMAGE_URL=/u"]), Some("/u".into()));
+    assert_eq!(path(&["--results", "IMAGE_DIGEST=/d"]), None, "the Task has no such result");
 }
 
 #[test]
 fn nothing_is_reported_that_was_not_pushed() {
-    assert!(results(&[], "sha256:x").0.is_empty());
+    assert!(results::of("r.io/a", &outcome(&[])).0.is_empty());
 }
 
 #[test]
 fn results_stay_within_the_budget() {
-    let digest = Digest::of(b"m").to_string();
-    let many: Vec<Reference> = (0..100).map(|n| format!("r.io/a/b:tag-{n}").parse().unwrap()).collect();
-    let (all, dropped) = results(&many, &digest);
-    let cost: usize = all.iter().map(|(n, v)| n.len() + v.len() + OVERHEAD).sum();
-    assert!(cost <= BUDGET, "{cost}");
-    assert_eq!(
-        all.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
-        ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_REF", "IMAGES"]
-    );
-    assert!(all[3].1.split(',').all(|image| image.ends_with(&digest)), "an image is whole or absent");
-    assert_eq!(dropped.len(), 1);
+    let cost = |all: &[(&str, String)]| all.iter().map(|(n, v)| results::cost(n, v)).sum::<usize>();
+    let many: Vec<String> = (0..100).map(|n| format!("r.io/a/b:tag-{n}")).collect();
+    let outcome_of_many = outcome(&many.iter().map(String::as_str).collect::<Vec<_>>());
+    let (all, dropped) = results::of("r.io/a/b:tag-0", &outcome_of_many);
+    assert!(cost(&all) <= results::BUDGET, "{}", cost(&all));
+    let names: Vec<&str> = all.iter().map(|(n, _)| *n).collect();
+    assert_eq!(names, ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_SIZE", "IMAGE_REF", "IMAGES"]);
+    let digest = outcome_of_many.digest.to_string();
+    assert!(all[4].1.split(',').all(|image| image.ends_with(&digest)), "an image is whole or absent");
+    assert_eq!(dropped.len(), 2, "{dropped:?}");
 
-    let long: Reference = format!("r.io/{}:v1", "a/".repeat(120) + "b").parse().unwrap();
-    let long = vec![long; 9];
-    let (all, _) = results(&long, &digest);
-    assert!(all.iter().map(|(n, v)| n.len() + v.len() + OVERHEAD).sum::<usize>() <= BUDGET);
+    let long = format!("r.io/{}:v1", "a/".repeat(120) + "b");
+    let (all, _) = results::of(&long, &outcome(&[long.as_str(); 9]));
+    assert!(cost(&all) <= results::BUDGET);
     assert_eq!(all[0].0, "IMAGE_DIGEST");
+}
+
+#[test]
+fn the_image_is_reported_as_it_was_given() {
+    let url = |image: &str, pushed: &[&str]| results::of(image, &outcome(pushed)).0[1].1.clone();
+    assert_eq!(url("r.io/a", &["r.io/a:latest"]), "r.io/a");
+    assert_eq!(url("app", &["docker.io/library/app:latest"]), "app");
+    assert_eq!(url("r.io/a", &["r.io/a:v1", "r.io/a:v2"]), "r.io/a:v1");
+    assert_eq!(url("r.io/a:v1", &["r.io/a:v1"]), "r.io/a:v1");
+}
+
+#[test]
+fn the_context_is_below_the_workspace_unless_it_is_a_url() {
+    let context = |source: &str, context: &str| {
+        config_of(&["--image", "r.io/r", "--source", source, "--context", context]).map(|j| j.config.context)
+    };
+    let directory = |path: &str| Ok(yadokari::config::ContextSource::Directory(path.into()));
+    assert_eq!(context("/workspace/source", "./app"), directory("/workspace/source/./app"));
+    assert_eq!(context("/s/", "."), directory("/s/."));
+    assert_eq!(context("", "/elsewhere"), directory("/elsewhere"));
+    assert!(context("", "./").is_err());
+    let git = "https://h/r.git#main";
+    assert_eq!(format!("{:?}", context("/s", git)), format!("{:?}", context("", git)));
+    assert!(context("", git).is_ok());
+}
+
+#[test]
+fn a_matrix_builds_tags_differ_by_their_platform() {
+    let args = ["--image", "r.io/a", "--tags", "run-{{platform}}", "--platform", "arm64"];
+    let names: Vec<String> =
+        config_of(&args).unwrap().config.destinations.iter().map(Reference::whole).collect();
+    assert_eq!(names, ["r.io/a:run-linux-arm64"]);
+}
+
+#[test]
+fn the_source_is_named_in_labels_that_others_may_replace() {
+    let given = ["--image", "r.io/a", "--git-url", "https://h/r", "--git-revision", "0123"];
+    let labels = |more: &[&str]| config_of(&[&given, more].concat()).unwrap().config.labels;
+    let label = |key: &str, value: &str| (format!("org.opencontainers.image.{key}"), value.to_owned());
+    assert_eq!(labels(&[]), [label("source", "https://h/r"), label("revision", "0123")]);
+    let more = ["--labels", "org.opencontainers.image.source=mine"];
+    assert_eq!(labels(&more), [label("source", "mine"), label("revision", "0123")]);
 }
