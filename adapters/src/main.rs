@@ -9,6 +9,7 @@ mod github;
 mod gitlab;
 mod session;
 mod settings;
+mod tags;
 mod tekton;
 mod usage;
 mod vocabulary;
