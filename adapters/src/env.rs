@@ -66,6 +66,12 @@ impl Env {
         self.vars.iter().filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))
     }
 
+    /// The same without variables that are not `kept`.
+    pub(crate) fn filtered(&self, kept: impl Fn(&str) -> bool) -> Self {
+        let vars = self.vars.iter().filter(|(name, _)| name.to_str().is_none_or(&kept));
+        Env { vars: vars.map(|(k, v)| (k.clone(), v.clone())).collect(), ..self.clone() }
+    }
+
     /// The home directory; root's if `HOME` is unset, as Tekton leaves it.
     pub(crate) fn home(&self) -> PathBuf {
         PathBuf::from(self.get("HOME").unwrap_or("/root"))

@@ -51,6 +51,15 @@ pub(crate) trait Reporter {
     /// # Errors
     /// The platform's file cannot be written.
     fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError>;
+
+    /// Reports a failure, which may show secrets, in addition to the log.
+    ///
+    /// # Errors
+    /// The platform's file cannot be written.
+    fn fail(&self, report: &str) -> Result<(), EmitError> {
+        let _ = report;
+        Ok(())
+    }
 }
 
 /// A success could not be reported.
@@ -113,6 +122,10 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
     };
     let code = failure.map_or(0, |(failure, code): (Failure, u8)| {
         display.failure(&failure);
+        // The build has failed already.
+        if let Err(error) = reporter.fail(&failure.report) {
+            events.warn(error.to_string());
+        }
         code
     });
     display.close();

@@ -1,8 +1,9 @@
 //! Workflow commands: groups, annotations, masks; and the fence around what commands print.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cli::progress::{Markup, Place, Redactor};
+use crate::cli::progress::{Markup, Place, Redactor, Severity};
 
 /// 32 hexadecimal digits that nobody can guess.
 pub(crate) fn token() -> String {
@@ -19,18 +20,66 @@ pub(crate) fn token() -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The runner shows this many annotations of a kind for each step.
+const MOST_ANNOTATIONS: usize = 10;
+
+/// What was found at places of files, for the summary.
+pub(crate) type Findings = Arc<Mutex<Vec<Place>>>;
+
 /// GitHub's markup of a log.
 pub(crate) struct Commands {
     token: String,
-    masks: String,
+    /// What is said first: values to mask, then notices.
+    start: String,
     workspace: Option<PathBuf>,
+    /// Annotations so far, errors and warnings.
+    shown: [usize; 2],
+    findings: Findings,
+    /// Whether what checks find is annotated.
+    annotated: bool,
 }
 
 impl Commands {
     /// `token` ends the stretches in which commands are not interpreted.
     pub(crate) fn new(token: String, redactor: &Redactor, workspace: Option<PathBuf>) -> Self {
-        let masks = redactor.secrets().iter().map(|s| format!("::add-mask::{}\n", message(s))).collect();
-        Commands { token, masks, workspace }
+        let start = redactor.secrets().iter().map(|s| format!("::add-mask::{}\n", message(s))).collect();
+        let findings = Findings::default();
+        Commands { token, start, workspace, shown: [0, 0], findings, annotated: true }
+    }
+
+    /// Says these first.
+    #[must_use]
+    pub(crate) fn with_notices(mut self, notices: &[String]) -> Self {
+        for notice in notices {
+            self.start += &format!("::notice::{}\n", message(&neutral(notice)));
+        }
+        self
+    }
+
+    /// Keeps what is found there, and shows it beside the files if it shall be `annotated`.
+    #[must_use]
+    pub(crate) fn with_findings(mut self, findings: Findings, annotated: bool) -> Self {
+        self.findings = findings;
+        self.annotated = annotated;
+        self
+    }
+
+    /// An annotation, as long as the runner shows more.
+    fn capped(&mut self, severity: Severity, properties: &[(&str, String)], text: &str) -> String {
+        let (at, kind) = match severity {
+            Severity::Error => (0, "error"),
+            Severity::Warning => (1, "warning"),
+        };
+        self.shown[at] += 1;
+        match self.shown[at] <= MOST_ANNOTATIONS {
+            true => self.annotation(kind, properties, text),
+            false => String::new(),
+        }
+    }
+
+    fn keep(&self, place: &Place) {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.push(Place { file: place.file.as_ref().map(|f| self.file(f)), ..place.clone() });
     }
 
     fn annotation(&self, kind: &str, properties: &[(&str, String)], text: &str) -> String {
@@ -50,7 +99,7 @@ impl Commands {
 
 impl Markup for Commands {
     fn start(&mut self) -> String {
-        std::mem::take(&mut self.masks)
+        std::mem::take(&mut self.start)
     }
 
     fn open(&mut self, title: &str) -> String {
@@ -70,15 +119,19 @@ impl Markup for Commands {
     }
 
     fn warning(&mut self, text: &str) -> String {
-        self.annotation("warning", &[], text)
+        self.capped(Severity::Warning, &[], text)
     }
 
     fn found(&mut self, place: &Place) -> String {
-        self.placed("warning", place)
+        self.keep(place);
+        if self.annotated { self.placed(Severity::Warning, place) } else { String::new() }
     }
 
     fn error(&mut self, place: &Place) -> String {
-        self.placed("error", place)
+        if self.shown[0] >= MOST_ANNOTATIONS {
+            self.keep(place);
+        }
+        self.placed(Severity::Error, place)
     }
 
     fn line(&self, line: String) -> String {
@@ -87,7 +140,7 @@ impl Markup for Commands {
 }
 
 impl Commands {
-    fn placed(&self, kind: &str, place: &Place) -> String {
+    fn placed(&mut self, severity: Severity, place: &Place) -> String {
         let mut properties = Vec::new();
         if let Some(file) = &place.file {
             properties.push(("file", self.file(file)));
@@ -109,7 +162,7 @@ impl Commands {
             properties.push(("title", id.to_owned()));
         }
         let help = place.help.as_ref().map_or(String::new(), |h| format!("\n{h}"));
-        self.annotation(kind, &properties, &format!("{}{help}", place.message))
+        self.capped(severity, &properties, &format!("{}{help}", place.message))
     }
 }
 

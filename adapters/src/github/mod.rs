@@ -2,40 +2,28 @@
 //! `GITHUB_OUTPUT`, a summary, groups and annotations.
 
 pub(crate) mod commands;
+mod facts;
+mod inputs;
+mod outputs;
 mod summary;
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
 
-use crate::ci::{self, Front};
+use crate::ci::Front;
 use crate::cli::job::Job;
 use crate::cli::log::Format;
 use crate::cli::progress::{Markup, Redactor, Sink};
 use crate::env::Env;
 use crate::session::{EmitError, Reporter};
-use crate::settings::dialect::{self, Dialect, Meaning};
-use crate::settings::{Key, Origin};
+use crate::settings::land::TagRules;
+use crate::tags::{self, Facts, Metadata};
 use crate::usage::Usage;
-
-/// build-push-action's names, and what only a runner passes.
-const DIALECT: Dialect = Dialect {
-    noun: "input",
-    spelling: dialect::kebab,
-    names: &[
-        ("file", Meaning::Is(Key::Dockerfile)),
-        // A line of `tags` is a whole reference.
-        ("tags", Meaning::Is(Key::Destinations)),
-        ("secrets", Meaning::Is(Key::SecretValues)),
-        ("builder", Meaning::Own),
-        // The runner's own for docker actions:
-        ("args", Meaning::Own),
-        ("entrypoint", Meaning::Own),
-    ],
-};
+use crate::vocabulary::go_boolean;
+use summary::Summary;
 
 /// Whether this is a step of a workflow.
 pub(crate) fn detect(env: &Env) -> bool {
@@ -47,29 +35,52 @@ pub(crate) fn detect(env: &Env) -> bool {
 /// # Errors
 /// Values that make no build.
 pub(crate) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
-    let mut settings = DIALECT.variables(env, "INPUT_")?.settings;
-    ci::more_arguments(&mut settings, words)?;
-    settings.put(Key::Context, ".", Origin::platform("default of GitHub"))?;
-    // build-push-action's default, which is no other platform's.
-    settings.put(Key::Push, "false", Origin::platform("default of GitHub"))?;
-    Ok(Front { settings, reporter: Box::new(Github::new(env)) })
+    inputs::front(words, env)
 }
 
 /// Reports to GitHub.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Github {
     output: Option<PathBuf>,
     summary: Option<PathBuf>,
     workspace: Option<PathBuf>,
+    /// `GITHUB_ENV`, where what rules came to is exported.
+    exports: Option<PathBuf>,
+    /// `GITHUB_ARTIFACTS`
+    subjects: Option<PathBuf>,
+    /// Whether subjects are wanted.
+    artifacts: bool,
+    /// Whether a summary is wanted.
+    summarised: bool,
+    /// Whether what checks find is annotated.
+    annotated: bool,
+    /// What rules came to, where the input `images` is given.
+    metadata: Option<Metadata>,
+    /// What is known of the commit.
+    facts: Option<Facts>,
+    /// Inputs without effect.
+    notices: Vec<String>,
+    /// Rules that did not apply although they were meant to.
+    warnings: Vec<String>,
+    /// What was found at places of files.
+    findings: commands::Findings,
+    /// What is shown to nobody.
+    redactor: Mutex<Redactor>,
 }
 
 impl Github {
     fn new(env: &Env) -> Self {
         let path = |name| env.get(name).map(PathBuf::from);
+        let on = |name| env.get(name).and_then(|v| go_boolean(v).ok()).unwrap_or(true);
         Github {
             output: path("GITHUB_OUTPUT"),
             summary: path("GITHUB_STEP_SUMMARY"),
             workspace: path("GITHUB_WORKSPACE"),
+            exports: path("GITHUB_ENV").filter(|_| on("DOCKER_METADATA_SET_OUTPUT_ENV")),
+            subjects: path("GITHUB_ARTIFACTS"),
+            summarised: on("DOCKER_BUILD_SUMMARY"),
+            annotated: on("DOCKER_BUILD_CHECKS_ANNOTATIONS"),
+            ..Github::default()
         }
     }
 }
@@ -80,15 +91,30 @@ impl Reporter for Github {
     }
 
     fn markup(&self, redactor: &Redactor) -> Box<dyn Markup> {
-        Box::new(commands::Commands::new(commands::token(), redactor, self.workspace.clone()))
+        *self.redactor.lock().unwrap_or_else(PoisonError::into_inner) = redactor.clone();
+        let commands = commands::Commands::new(commands::token(), redactor, self.workspace.clone());
+        let commands = commands.with_notices(&self.notices);
+        Box::new(commands.with_findings(Arc::clone(&self.findings), self.annotated))
+    }
+
+    fn tags(&self, rules: &TagRules) -> Result<Vec<String>, Usage> {
+        match &self.facts {
+            Some(facts) => tags::names(rules, facts),
+            None => Err(Usage::new("nothing is known of the commit")),
+        }
     }
 
     fn nowhere(&self) -> Usage {
+        if self.metadata.is_some() {
+            return Usage::new("push is true, but no rule of the input tags makes a tag of this run")
+                .help("add a rule that always does, such as type=sha");
+        }
         Usage::new("push is true, but there are no tags")
             .help("give the input tags, such as ghcr.io/owner/name:latest")
     }
 
     fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
+        job.warnings.extend(self.warnings.iter().cloned());
         match job.log.format {
             // The runner finds the old form of commands anywhere in a line.
             Format::Json => Err(Usage::new(
@@ -99,49 +125,43 @@ impl Reporter for Github {
         }
     }
 
-    fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
+    fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
+        let metadata = self.metadata.as_ref();
         match &self.output {
-            Some(path) => append(path, &outputs(outcome, commands::token))?,
+            Some(path) => {
+                outputs::append(path, &outputs::outputs(job, outcome, metadata, commands::token))?;
+            }
             None => events.warn("GITHUB_OUTPUT is not set: the step has no outputs"),
         }
-        if let Some(path) = &self.summary {
-            append(path, &summary::markdown(outcome))?;
+        if let (Some(path), Some(metadata)) = (&self.exports, metadata) {
+            outputs::append(path, &outputs::environment(metadata, commands::token))?;
+        }
+        self.summarise(|summary| summary.built(outcome))?;
+        match &self.subjects {
+            Some(path) if self.artifacts => outputs::append(path, &outputs::artifacts(outcome))?,
+            None if self.artifacts => {
+                events.warn("GITHUB_ARTIFACTS is not set: the runner takes no subjects")
+            }
+            _ => {}
         }
         Ok(())
     }
-}
 
-/// The runner reads what steps append, and other steps' lines must stay.
-fn append(path: &Path, text: &str) -> Result<(), EmitError> {
-    let write = || {
-        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-        file.write_all(text.as_bytes())
-    };
-    write().map_err(|source| EmitError::Append { path: path.to_owned(), source })
-}
-
-/// The step's outputs; without a push those that name an image in a registry are left out.
-fn outputs(outcome: &BuildOutcome, token: fn() -> String) -> String {
-    let mut text = output("digest", &outcome.digest.to_string(), token);
-    text += &output("imageid", &outcome.config_digest.to_string(), token);
-    if let Some(first) = outcome.pushed.first() {
-        let tags: Vec<String> = outcome.pushed.iter().map(yadokari::image::Reference::whole).collect();
-        let image_ref = format!("{}/{}@{}", first.registry(), first.repository(), outcome.digest);
-        text += &output("image", &first.whole(), token);
-        text += &output("image-ref", &image_ref, token);
-        text += &output("tags", &tags.join("\n"), token);
+    fn fail(&self, report: &str) -> Result<(), EmitError> {
+        self.summarise(|summary| summary.failed(report))
     }
-    text
 }
 
-/// One output. A value of several lines needs a delimiter that it cannot hold: a random one.
-fn output(name: &str, value: &str, token: fn() -> String) -> String {
-    if !value.contains(['\n', '\r']) {
-        return format!("{name}={value}\n");
+impl Github {
+    fn summarise(&self, text: impl FnOnce(&Summary<'_>) -> String) -> Result<(), EmitError> {
+        let Some(path) = self.summary.as_ref().filter(|_| self.summarised) else { return Ok(()) };
+        let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        let redactor = self.redactor.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs::append(path, &text(&Summary { redactor: &redactor, places: &findings }))
     }
-    let delimiter = format!("ghadelimiter_{}", token());
-    format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
 }
 
+#[cfg(test)]
+mod inputs_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use pretty_assertions::assert_eq;
@@ -7,11 +8,11 @@ use yadokari::config::{CredentialLocation, StepOutcome};
 use yadokari::event::Event;
 use yadokari::image::{Digest, MediaType, Platform, Reference};
 
-use super::commands::Commands;
+use super::commands::{Commands, Findings};
 use super::*;
 use crate::cli::progress::plain::PlainLog;
 use crate::cli::progress::plain::tests::{Page, finished, output as printed, shown, step};
-use crate::cli::progress::{Failure, Place, Screen};
+use crate::cli::progress::{Failure, Place, Screen, Severity};
 
 fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
     let env = Env::of(&[&[("GITHUB_ACTIONS", "true")], more].concat());
@@ -147,7 +148,12 @@ fn outputs_are_appended_in_the_runners_format() {
     let dir = tempfile::tempdir().unwrap();
     let (out, summary) = (dir.path().join("out"), dir.path().join("summary"));
     fs::write(&out, "other=1\n").unwrap();
-    let github = Github { output: Some(out.clone()), summary: Some(summary.clone()), workspace: None };
+    let github = Github {
+        output: Some(out.clone()),
+        summary: Some(summary.clone()),
+        summarised: true,
+        ..Github::default()
+    };
     let outcome = outcome(&["ghcr.io/o/n:1", "ghcr.io/o/n:2"]);
     github.emit(&job_with(&[]).unwrap(), &outcome, &Events::none()).unwrap();
     let outputs = read_outputs(&fs::read_to_string(&out).unwrap());
@@ -158,8 +164,14 @@ fn outputs_are_appended_in_the_runners_format() {
         ("imageid", outcome.config_digest.to_string()),
         ("image", "ghcr.io/o/n:1".to_owned()),
         ("image-ref", format!("ghcr.io/o/n@{digest}")),
+        ("repository", "ghcr.io/o/n".to_owned()),
         ("tags", "ghcr.io/o/n:1\nghcr.io/o/n:2".to_owned()),
+        ("size", "0".to_owned()),
+        ("platform-digests", format!("{{\"{}\":\"{digest}\"}}", outcome.platform)),
     ];
+    let mut outputs = outputs;
+    let metadata: serde_json::Value = serde_json::from_str(&outputs.remove("metadata").unwrap()).unwrap();
+    assert_eq!(metadata["containerimage.digest"], digest.to_string());
     assert_eq!(outputs, expected.map(|(k, v)| (k.to_owned(), v)).into());
     let summary = fs::read_to_string(summary).unwrap();
     assert!(summary.contains(&digest.to_string()), "{summary}");
@@ -167,24 +179,27 @@ fn outputs_are_appended_in_the_runners_format() {
 
 #[test]
 fn without_a_push_there_is_a_digest_only() {
-    let outputs = read_outputs(&outputs(&outcome(&[]), commands::token));
-    assert_eq!(outputs.keys().collect::<Vec<_>>(), ["digest", "imageid"]);
+    let outputs =
+        read_outputs(&outputs::outputs(&job_with(&[]).unwrap(), &outcome(&[]), None, commands::token));
+    let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
+    assert_eq!(names, ["digest", "imageid", "metadata", "platform-digests", "size"]);
 }
 
 #[test]
 fn delimiters_cannot_be_guessed() {
     assert!(commands::token() != commands::token());
-    let text = output("x", "a\nghadelimiter_0\nb", || "1".to_owned());
+    let text = outputs::entry("x", "a\nghadelimiter_0\nb", || "1".to_owned());
     assert_eq!(text, "x<<ghadelimiter_1\na\nghadelimiter_0\nb\nghadelimiter_1\n");
 }
 
 #[test]
 fn the_summary_escapes_what_others_wrote() {
-    let text = summary::markdown(&outcome(&["ghcr.io/o/n:1"]));
+    let redactor = Redactor::default();
+    let text = Summary { redactor: &redactor, places: &[] }.built(&outcome(&["ghcr.io/o/n:1"]));
     let row = text.lines().find(|l| l.contains("RUN")).unwrap();
     assert_eq!(
         row,
-        "| <code>build</code> | <code>RUN a &#124; &#96;b&#96; &lt;script&gt; &amp;&amp; c</code> | 2.0s |"
+        "| <code>build</code> | <code>RUN a &#124; &#96;b&#96; &#60;script&#62; &#38;&#38; c</code> | 2.0s | ████████████████████ |"
     );
 }
 
@@ -247,6 +262,48 @@ fn errors_are_annotations_of_the_file() {
     assert!(!commands(&[]).error(&place).contains("col"));
     let nowhere = Place { message: "m".into(), ..Place::default() };
     assert_eq!(commands(&[]).error(&nowhere), "::error::m\n");
+}
+
+#[test]
+fn ten_annotations_of_a_kind_are_shown_and_the_rest_is_in_the_summary() {
+    let findings = Findings::default();
+    let mut commands = commands(&[]).with_findings(Arc::clone(&findings), true);
+    let place =
+        |n: usize, severity| Place { message: format!("m{n}"), severity, line: Some(n), ..Place::default() };
+    let lines = |texts: Vec<String>| texts.concat().lines().count();
+    assert_eq!(lines((0..15).map(|n| commands.found(&place(n, Severity::Warning))).collect()), 10);
+    assert_eq!(lines((0..15).map(|n| commands.error(&place(n, Severity::Error))).collect()), 10);
+    assert_eq!(commands.warning("w"), "");
+    let places = findings.lock().unwrap();
+    let redactor = Redactor::new(["m3".to_owned(), "hunter22".to_owned()]);
+    let text = Summary { redactor: &redactor, places: &places }.failed("no hunter22\n<b>");
+    assert!(
+        text.starts_with("### Build failed\n\n<pre>\nno &#42;&#42;&#42;\n&#60;b&#62;\n</pre>\n"),
+        "{text}"
+    );
+    let rows: Vec<&str> =
+        text.lines().filter(|l| l.starts_with("| error") || l.starts_with("| warning")).collect();
+    assert_eq!(rows.len(), 20);
+    assert_eq!(rows[0], "| error |  | <code>m10</code> |");
+}
+
+#[test]
+fn what_checks_find_is_annotated_unless_that_is_turned_off() {
+    let findings = Findings::default();
+    let mut commands = commands(&[]).with_findings(Arc::clone(&findings), false);
+    assert_eq!(commands.found(&Place::default()), "");
+    assert_eq!(findings.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn notices_come_first() {
+    let text = shown(commands_with(&["no ##[error]", "a\nb"]), &[], vec![]);
+    assert_eq!(text, "::notice::no # #[error]\n::notice::a%0Ab\n");
+}
+
+fn commands_with(notices: &[&str]) -> Box<Commands> {
+    let notices: Vec<String> = notices.iter().map(|n| (*n).to_owned()).collect();
+    Box::new(commands(&[]).with_notices(&notices))
 }
 
 #[test]

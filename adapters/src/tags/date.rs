@@ -9,7 +9,11 @@ pub(super) fn format(time: Timestamp, zone: &str, format: &str) -> String {
     let named = known.is_some();
     let at = time.to_zoned(known.unwrap_or(TimeZone::UTC));
     if format.is_empty() {
-        let utc = if named && at.offset().is_zero() { "YYYY-MM-DD[T]HH:mm:ss[Z]" } else { "YYYY-MM-DD[T]HH:mm:ssZ" };
+        let utc = if named && at.offset().is_zero() {
+            "YYYY-MM-DD[T]HH:mm:ss[Z]"
+        } else {
+            "YYYY-MM-DD[T]HH:mm:ssZ"
+        };
         return tokens(utc, |token| part(&at, named, token));
     }
     tokens(&expanded(format), |token| part(&at, named, token))
@@ -47,11 +51,83 @@ fn bracketed(text: &str) -> Option<&str> {
 
 /// The tokens with several letters; a longer one comes before those it begins with.
 const TOKENS: [&str; 77] = [
-    "Hmmss", "hmmss", "Hmm", "hmm", "Mo", "MMMM", "MMM", "MM", "M", "Do", "DDDo", "DDDD", "DDD", "DD", "D",
-    "dddd", "ddd", "dd", "do", "d", "wo", "ww", "w|", "w", "Wo", "WW", "W|", "W", "Qo", "Q", "NNNNN", "NNNN", "NNN", "NN",
-    "N", "YYYYYY", "YYYYY", "YYYY", "YY", "yyyy", "yyy", "yy", "yo", "y", "ggggg", "gggg", "gg", "GGGGG", "GGGG", "GG", "e", "E",
-    "a", "A", "hh", "h", "HH", "H", "kk", "k", "mm", "m", "ss", "s", "SSSSSSSSS", "SSSSSSSS", "SSSSSSS",
-    "SSSSSS", "SSSSS", "SSSS", "SSS", "SS", "S", "x", "X", "ZZ", "Z",
+    "Hmmss",
+    "hmmss",
+    "Hmm",
+    "hmm",
+    "Mo",
+    "MMMM",
+    "MMM",
+    "MM",
+    "M",
+    "Do",
+    "DDDo",
+    "DDDD",
+    "DDD",
+    "DD",
+    "D",
+    "dddd",
+    "ddd",
+    "dd",
+    "do",
+    "d",
+    "wo",
+    "ww",
+    "w|",
+    "w",
+    "Wo",
+    "WW",
+    "W|",
+    "W",
+    "Qo",
+    "Q",
+    "NNNNN",
+    "NNNN",
+    "NNN",
+    "NN",
+    "N",
+    "YYYYYY",
+    "YYYYY",
+    "YYYY",
+    "YY",
+    "yyyy",
+    "yyy",
+    "yy",
+    "yo",
+    "y",
+    "ggggg",
+    "gggg",
+    "gg",
+    "GGGGG",
+    "GGGG",
+    "GG",
+    "e",
+    "E",
+    "a",
+    "A",
+    "hh",
+    "h",
+    "HH",
+    "H",
+    "kk",
+    "k",
+    "mm",
+    "m",
+    "ss",
+    "s",
+    "SSSSSSSSS",
+    "SSSSSSSS",
+    "SSSSSSS",
+    "SSSSSS",
+    "SSSSS",
+    "SSSS",
+    "SSS",
+    "SS",
+    "S",
+    "x",
+    "X",
+    "ZZ",
+    "Z",
 ];
 
 fn token(text: &str) -> &str {
@@ -122,8 +198,18 @@ fn long(format: &str) -> String {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-    "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -225,9 +311,7 @@ fn zone_part(at: &Zoned, named: bool, token: &str) -> Option<String> {
     Some(match token {
         "Z" => format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
         "ZZ" => format!("{sign}{:02}{:02}", minutes / 60, minutes % 60),
-        "z" | "zz" if named => {
-            at.time_zone().to_offset_info(at.timestamp()).abbreviation().to_owned()
-        }
+        "z" | "zz" if named => at.time_zone().to_offset_info(at.timestamp()).abbreviation().to_owned(),
         "z" | "zz" => String::new(),
         _ => return None,
     })

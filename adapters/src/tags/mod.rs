@@ -17,6 +17,7 @@ mod version;
 
 use jiff::Timestamp;
 
+use crate::settings::land::TagRules;
 use crate::usage::Usage;
 
 /// What a platform knows of the build.
@@ -119,6 +120,45 @@ pub(crate) fn metadata(rules: &Rules<'_>, facts: &Facts) -> Result<Metadata, Usa
         levels: levels.split(',').map(str::to_owned).collect(),
         warnings: versions.warnings,
     })
+}
+
+/// The tags that rules make, best first, without images.
+///
+/// # Errors
+/// As [`metadata`].
+pub(crate) fn names(rules: &TagRules, facts: &Facts) -> Result<Vec<String>, Usage> {
+    let (tags, flavor) = (rules.rules.join("\n"), rules.flavor.join("\n"));
+    Ok(metadata(&Rules { tags: &tags, flavor: &flavor, ..Rules::default() }, facts)?.tag_names)
+}
+
+/// A text in which `{{name}}` stands for a value.
+///
+/// # Errors
+/// It is no template.
+pub(crate) fn fill(text: &str, name: &str, value: &str) -> Result<String, Usage> {
+    struct One<'a>(&'a str, &'a str);
+    impl template::Scope for One<'_> {
+        fn get(&self, name: &str) -> template::Value {
+            match name == self.0 {
+                true => template::Value::Text(self.1.to_owned()),
+                false => template::Value::Undefined,
+            }
+        }
+
+        fn call(
+            &self,
+            name: &str,
+            _: &[template::Value],
+            _: &[(String, template::Value)],
+        ) -> Result<template::Value, template::TemplateError> {
+            Err(template::TemplateError::new(format!("there is no function {name}")))
+        }
+    }
+    if !text.contains("{{") {
+        return Ok(text.to_owned());
+    }
+    let wrong = |why| Usage::new(format!("the expression {text} cannot be evaluated: {why}"));
+    template::render(text, &One(name, value)).map_err(wrong)
 }
 
 impl Metadata {

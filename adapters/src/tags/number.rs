@@ -12,7 +12,11 @@ pub(super) fn number(text: &str) -> f64 {
         Some("0o" | "0O") => radix(&text[2..], 8),
         Some("0b" | "0B") => radix(&text[2..], 2),
         _ if text.trim_start_matches(['+', '-']) == "Infinity" => {
-            if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }
+            if text.starts_with('-') {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            }
         }
         // Rust knows words that JavaScript does not.
         _ if text.contains(|c: char| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E')) => f64::NAN,

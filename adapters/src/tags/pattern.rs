@@ -155,6 +155,8 @@ fn translated(source: &str) -> Result<String, &'static str> {
 fn counts(rest: impl Iterator<Item = char>) -> bool {
     let inside: String = rest.take_while(|c| c.is_ascii_digit() || *c == ',' || *c == '}').collect();
     inside.split('}').next().is_some_and(|count| {
-        inside.contains('}') && count.starts_with(|c: char| c.is_ascii_digit()) && count.matches(',').count() < 2
+        inside.contains('}')
+            && count.starts_with(|c: char| c.is_ascii_digit())
+            && count.matches(',').count() < 2
     })
 }

@@ -114,6 +114,7 @@ fn number(digits: &str) -> String {
 
 /// The parts of a local version; the package joins them with commas.
 fn local(text: &str) -> String {
-    let part = |p: &str| if p.bytes().all(|b| b.is_ascii_digit()) { number(p) } else { p.to_ascii_lowercase() };
+    let part =
+        |p: &str| if p.bytes().all(|b| b.is_ascii_digit()) { number(p) } else { p.to_ascii_lowercase() };
     text.split(['.', '_', '-']).map(part).collect::<Vec<_>>().join(",")
 }

@@ -33,7 +33,8 @@ const KINDS: [(&str, Kind, &str); 8] = [
 ];
 
 /// What no rules mean.
-const DEFAULT: [&str; 4] = ["type=schedule", "type=ref,event=branch", "type=ref,event=tag", "type=ref,event=pr"];
+const DEFAULT: [&str; 4] =
+    ["type=schedule", "type=ref,event=branch", "type=ref,event=tag", "type=ref,event=pr"];
 
 /// One line of the input `tags`.
 #[derive(Debug, Clone)]

@@ -100,7 +100,8 @@ fn rules_give_what_the_action_gives() {
             _ => false,
         };
         if !right {
-            wrong.push(format!("{}: {:?}\n{given:?}\nrather than\n{:?}", case.name, case.tags, case.expected));
+            wrong
+                .push(format!("{}: {:?}\n{given:?}\nrather than\n{:?}", case.name, case.tags, case.expected));
         }
     }
     assert!(wrong.is_empty(), "{} are wrong\n{}", wrong.len(), wrong.join("\n\n"));

@@ -192,11 +192,7 @@ impl Applier<'_> {
     /// The tag between the rule's prefix and suffix, or the flavor's.
     fn affixed(&self, tag: &str) -> Result<String, Usage> {
         let affix = |name: &str, flavor: &str| self.scope.render(self.rule.given(name).unwrap_or(flavor));
-        Ok(format!(
-            "{}{tag}{}",
-            affix("prefix", &self.flavor.prefix)?,
-            affix("suffix", &self.flavor.suffix)?
-        ))
+        Ok(format!("{}{tag}{}", affix("prefix", &self.flavor.prefix)?, affix("suffix", &self.flavor.suffix)?))
     }
 }
 
@@ -310,7 +306,11 @@ impl Scope for Dates<'_> {
         let format = match params {
             [Value::Text(format)] => format.as_str(),
             [Value::Undefined | Value::Bool(false)] => "",
-            _ => return Err(TemplateError::new(format!("{name} takes one format, such as {{{{{name} 'YYYYMMDD'}}}}"))),
+            _ => {
+                return Err(TemplateError::new(format!(
+                    "{name} takes one format, such as {{{{{name} 'YYYYMMDD'}}}}"
+                )));
+            }
         };
         let mut zone = "UTC";
         for (key, value) in hash {

@@ -119,7 +119,9 @@ impl Renderer<'_> {
     fn value(&mut self, call: &Call) -> Result<Value, TemplateError> {
         let name = call.path.parts.join(".");
         if HELPERS.contains(&name.as_str()) && !call.path.scoped {
-            return Err(TemplateError::new(format!("{name} is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}")));
+            return Err(TemplateError::new(format!(
+                "{name} is a block: {{{{#{name} …}}}} … {{{{/{name}}}}}"
+            )));
         }
         let found = self.lookup(&call.path);
         let plain = call.params.is_empty() && call.hash.is_empty();
@@ -156,14 +158,22 @@ impl Renderer<'_> {
                 Value::List(items) => {
                     part.parse::<usize>().ok().and_then(|n| items.get(n)).cloned().unwrap_or(Value::Undefined)
                 }
-                Value::Text(text) if part == "length" => Value::Number(text.encode_utf16().count().to_string()),
+                Value::Text(text) if part == "length" => {
+                    Value::Number(text.encode_utf16().count().to_string())
+                }
                 _ => Value::Undefined,
             };
         }
         value
     }
 
-    fn block(&mut self, call: &Call, body: &[Node], inverse: &[Node], out: &mut String) -> Result<(), TemplateError> {
+    fn block(
+        &mut self,
+        call: &Call,
+        body: &[Node],
+        inverse: &[Node],
+        out: &mut String,
+    ) -> Result<(), TemplateError> {
         let name = call.path.parts.join(".");
         if !HELPERS.contains(&name.as_str()) || call.path.scoped {
             let value = self.value(call)?;
@@ -191,7 +201,13 @@ impl Renderer<'_> {
         }
     }
 
-    fn each_or_with(&mut self, value: Value, body: &[Node], inverse: &[Node], out: &mut String) -> Result<(), TemplateError> {
+    fn each_or_with(
+        &mut self,
+        value: Value,
+        body: &[Node],
+        inverse: &[Node],
+        out: &mut String,
+    ) -> Result<(), TemplateError> {
         match value {
             Value::List(items) if items.is_empty() => self.nodes(inverse, out),
             Value::List(items) => items.into_iter().try_for_each(|item| self.below(item, body, out)),

@@ -96,7 +96,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
         }
     }
     match open.last() {
-        Some(block) => Err(TemplateError::new(format!("{{{{#{}}}}} is not closed", block.call.path.parts.join(".")))),
+        Some(block) => {
+            Err(TemplateError::new(format!("{{{{#{}}}}} is not closed", block.call.path.parts.join("."))))
+        }
         None => Ok(nodes),
     }
 }
@@ -124,7 +126,8 @@ fn handle(tag: Tag, nodes: &mut Vec<Node>, open: &mut Vec<Open>) -> Result<(), T
             }
         }
         Tag::Close(path) => loop {
-            let block = open.pop().ok_or_else(|| TemplateError::new("a block is closed that was not opened"))?;
+            let block =
+                open.pop().ok_or_else(|| TemplateError::new("a block is closed that was not opened"))?;
             if !block.chained && block.call.path.parts != path.parts {
                 let (was, is) = (block.call.path.parts.join("."), path.parts.join("."));
                 return Err(TemplateError::new(format!("{was} doesn't match {is}")));
@@ -210,7 +213,11 @@ impl<'a> Words<'a> {
         if self.text.starts_with('!') {
             return self.comment("}}", "~}}");
         }
-        if self.text.starts_with("{{") || self.text.starts_with(['>', '*']) || self.text.starts_with("#>") || self.text.starts_with("#*") {
+        if self.text.starts_with("{{")
+            || self.text.starts_with(['>', '*'])
+            || self.text.starts_with("#>")
+            || self.text.starts_with("#*")
+        {
             return Err(TemplateError::new("partials, decorators and raw blocks are not supported"));
         }
         if self.take("#") {
@@ -400,8 +407,15 @@ impl<'a> Words<'a> {
                 match self.id() {
                     Some(id) if id == "this" && !bracket && first => path.scoped = true,
                     // The last part of a name is a literal where it looks like one.
-                    Some(id) if !bracket && !first && is_literal(&id) && !self.text.starts_with(['.', '/', '=']) => {
-                        return Err(TemplateError::new(format!("'{id}' is not expected in a name: write [{id}]")));
+                    Some(id)
+                        if !bracket
+                            && !first
+                            && is_literal(&id)
+                            && !self.text.starts_with(['.', '/', '=']) =>
+                    {
+                        return Err(TemplateError::new(format!(
+                            "'{id}' is not expected in a name: write [{id}]"
+                        )));
                     }
                     Some(id) => path.parts.push(id),
                     None => return Err(self.unexpected()),
@@ -430,7 +444,8 @@ impl<'a> Words<'a> {
 
 /// Handlebars' ID token ends at these.
 fn not_in_names(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '!' | '"' | '#' | '%'..=',' | '.' | '/' | ';'..='>' | '@' | '['..='^' | '`' | '{'..='~')
+    c.is_whitespace()
+        || matches!(c, '!' | '"' | '#' | '%'..=',' | '.' | '/' | ';'..='>' | '@' | '['..='^' | '`' | '{'..='~')
 }
 
 fn is_literal(word: &str) -> bool {

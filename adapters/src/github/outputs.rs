@@ -1,0 +1,107 @@
+//! What the step tells those after it: the runner's file commands.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+use yadokari::config::BuildOutcome;
+use yadokari::image::Reference;
+
+use crate::cli::job::Job;
+use crate::cli::results;
+use crate::session::EmitError;
+use crate::tags::Metadata;
+
+/// The runner reads what steps append, and other steps' lines must stay.
+pub(super) fn append(path: &Path, text: &str) -> Result<(), EmitError> {
+    let write = || {
+        let mut file = OpenOptions::new().append(true).create(true).open(path)?;
+        file.write_all(text.as_bytes())
+    };
+    write().map_err(|source| EmitError::Append { path: path.to_owned(), source })
+}
+
+/// The step's outputs; without a push those that name an image in a registry are left out.
+pub(super) fn outputs(
+    job: &Job,
+    outcome: &BuildOutcome,
+    metadata: Option<&Metadata>,
+    token: fn() -> String,
+) -> String {
+    let mut all = vec![
+        ("digest", outcome.digest.to_string()),
+        ("imageid", outcome.config_digest.to_string()),
+        ("metadata", results::metadata(&job.config, outcome).to_string()),
+        ("size", outcome.compressed_size().to_string()),
+        ("platform-digests", platform_digests(outcome)),
+    ];
+    if let Some(first) = outcome.pushed.first() {
+        let repository = format!("{}/{}", first.registry(), first.repository());
+        all.push(("image", first.whole()));
+        all.push(("image-ref", format!("{repository}@{}", outcome.digest)));
+        all.push(("repository", repository));
+    }
+    match metadata {
+        Some(metadata) => all.extend(of_rules(metadata)),
+        None if !outcome.pushed.is_empty() => all.push(("tags", whole(&outcome.pushed))),
+        None => {}
+    }
+    all.iter().map(|(name, value)| entry(name, value, token)).collect()
+}
+
+fn whole(references: &[Reference]) -> String {
+    references.iter().map(Reference::whole).collect::<Vec<_>>().join("\n")
+}
+
+/// The manifest of each platform, as JSON.
+fn platform_digests(outcome: &BuildOutcome) -> String {
+    let mut digests = Map::new();
+    digests.insert(outcome.platform.to_string(), Value::from(outcome.digest.to_string()));
+    Value::Object(digests).to_string()
+}
+
+/// metadata-action's outputs.
+fn of_rules(metadata: &Metadata) -> Vec<(&'static str, String)> {
+    let labels: Vec<String> = metadata.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    vec![
+        ("version", metadata.version.clone()),
+        ("tags", metadata.tags.join("\n")),
+        ("tag-names", metadata.tag_names.join("\n")),
+        ("labels", labels.join("\n")),
+        ("annotations", metadata.leveled_annotations().join("\n")),
+        ("json", metadata.json()),
+    ]
+}
+
+/// The variables that metadata-action exports.
+pub(super) fn exported(metadata: &Metadata) -> Vec<(String, String)> {
+    let name = |name: &str| format!("DOCKER_METADATA_OUTPUT_{}", name.replace('-', "_").to_uppercase());
+    of_rules(metadata).into_iter().map(|(output, value)| (name(output), value)).collect()
+}
+
+/// The lines of `GITHUB_ENV`.
+pub(super) fn environment(metadata: &Metadata, token: fn() -> String) -> String {
+    exported(metadata).iter().map(|(name, value)| entry(name, value, token)).collect()
+}
+
+/// What was pushed, one subject of attestations a line (`GITHUB_ARTIFACTS`).
+pub(super) fn artifacts(outcome: &BuildOutcome) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for reference in &outcome.pushed {
+        let line = format!("oci://{}/{}@{}\n", reference.registry(), reference.repository(), outcome.digest);
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines.concat()
+}
+
+/// One entry. A value of several lines needs a delimiter that it cannot hold: a random one.
+pub(super) fn entry(name: &str, value: &str, token: fn() -> String) -> String {
+    if !value.contains(['\n', '\r']) {
+        return format!("{name}={value}\n");
+    }
+    let delimiter = format!("ghadelimiter_{}", token());
+    format!("{name}<<{delimiter}\n{value}\n{delimiter}\n")
+}
