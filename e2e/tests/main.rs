@@ -30,6 +30,7 @@ mod platforms;
 mod probing;
 mod push;
 mod registry_faults;
+mod release;
 mod reproducible;
 mod rootless;
 mod run;
