@@ -17,4 +17,5 @@ pub mod plan;
 pub mod registry;
 pub mod rootfs;
 pub mod run;
+pub mod ship;
 mod transport;

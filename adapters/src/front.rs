@@ -8,6 +8,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::cli::describe::{Look, What};
 use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
 use crate::cli::handover::HandOver;
+use crate::cli::images::{self, ImageCommand};
 use crate::cli::upkeep::{CacheCommand, WarmFlags};
 
 /// What to do.
@@ -29,6 +30,8 @@ pub(crate) enum Front {
     Cache(CacheCommand),
     /// Copy credentials for a build in another container.
     HandOver(HandOver),
+    /// Do something with images that are there.
+    Images(ImageCommand),
     /// Put a container's files back.
     Restore,
     /// Say which version this is.
@@ -96,6 +99,8 @@ enum Command {
     Cache(CacheCommand),
     /// Copy credentials to a volume, for a build in another container to read once
     HandOver(HandOver),
+    #[command(flatten)]
+    Images(ImageCommand),
     /// Put the container's own files back after a build in place was killed
     Restore,
     /// Print the version
@@ -103,9 +108,8 @@ enum Command {
 }
 
 /// kaniko's commands beside the build.
-const NOT_THERE: [(&str, &str); 3] = [
+const NOT_THERE: [(&str, &str); 2] = [
     ("login", "write docker's config.json, or mount it in /kaniko/.docker"),
-    ("push", "push the OCI layout with skopeo copy oci:DIR docker://IMAGE"),
     ("completion", "see yadokari build --help"),
 ];
 
@@ -144,6 +148,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(Cli { command: Command::Warm(flags) }) => Parsed::Front(Front::Warm(flags)),
         Ok(Cli { command: Command::Cache(command) }) => Parsed::Front(Front::Cache(command)),
         Ok(Cli { command: Command::HandOver(flags) }) => Parsed::Front(Front::HandOver(flags)),
+        Ok(Cli { command: Command::Images(command) }) => Parsed::Front(Front::Images(command)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
         Err(e) if e.use_stderr() => Parsed::Wrong(wrong(&e)),
@@ -165,7 +170,7 @@ pub(crate) fn flags(args: &[String]) -> Result<Flags, String> {
 }
 
 fn command() -> clap::Command {
-    Cli::command()
+    images::as_pflag(Cli::command())
         .mut_subcommand("build", |c| as_pflag(c).override_usage("yadokari build [FLAGS]"))
         .mut_subcommand("check", as_pflag)
         .mut_subcommand("outline", as_pflag)

@@ -67,6 +67,7 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             Ok(print(&text).max(code))
         }
         Front::HandOver(flags) => Ok(print(&cli::handover::give(&flags)?)),
+        Front::Images(command) => cli::images::run(&command, env),
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

@@ -161,6 +161,11 @@ impl ForgedImage {
 
     /// Writes it as an OCI layout, tagged `latest`.
     pub fn write(&self, layout: &Path) {
+        self.write_for(layout, "linux", "amd64");
+    }
+
+    /// Writes it as an OCI layout, tagged `latest`, as one of this platform.
+    pub fn write_for(&self, layout: &Path, os: &str, architecture: &str) {
         let blobs = layout.join("blobs/sha256");
         fs::create_dir_all(&blobs).expect("made");
         let put = |digest: &str, bytes: &[u8]| {
@@ -175,7 +180,7 @@ impl ForgedImage {
         }
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| &layer.diff_id).collect();
         let config = json!({
-            "architecture": "amd64", "os": "linux", "config": self.config,
+            "architecture": architecture, "os": os, "config": self.config,
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": self.layers.iter().map(|_| json!({"created_by": "forged"})).collect::<Vec<_>>(),
         })

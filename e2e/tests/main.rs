@@ -20,6 +20,7 @@ mod failure;
 mod fetch;
 mod hiding;
 mod hostile;
+mod images;
 mod mirrors;
 mod mounts;
 mod named_contexts;

@@ -46,7 +46,7 @@ impl ImageBlob<'_> {
 }
 
 /// Hashes what passes, and refuses more than the descriptor's size.
-pub(super) struct Checked<W> {
+pub(crate) struct Checked<W> {
     inner: W,
     hash: Sha256,
     left: u64,
@@ -54,7 +54,7 @@ pub(super) struct Checked<W> {
 }
 
 impl<W> Checked<W> {
-    pub(super) fn new(inner: W, descriptor: &Descriptor) -> Self {
+    pub(crate) fn new(inner: W, descriptor: &Descriptor) -> Self {
         Checked { inner, hash: Sha256::new(), left: descriptor.size, digest: descriptor.digest }
     }
 
@@ -67,7 +67,7 @@ impl<W> Checked<W> {
     }
 
     /// Whether all bytes came, and the right ones.
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         let found = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().into());
         let wrong = if self.left > 0 {
             format!("{} is {} bytes short", self.digest, self.left)

@@ -1,5 +1,6 @@
 //! OCI layouts on disk (OCI image spec, image-layout.md).
 
+mod index;
 mod write;
 
 use std::fs::File;
@@ -10,8 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::blob::Checked;
-use super::{Descriptor, Digest, Index, Manifest, ManifestError, ManifestOrIndex, MediaType, Platform};
-pub use write::LayoutImage;
+use super::{Descriptor, Digest, Manifest, ManifestError, ManifestOrIndex, MediaType, Platform};
+pub use index::LayoutIndex;
+pub use write::{LayoutImage, LayoutName};
 
 /// Largest manifest, index or config that is read, as registries limit them.
 const MAX_DOCUMENT: u64 = 4 << 20;
@@ -114,7 +116,7 @@ pub struct OciLayout {
     path: PathBuf,
     /// Held open: blobs are read by it, also when the directories around it are renamed.
     directory: OwnedFd,
-    index: Index,
+    index: LayoutIndex,
 }
 
 impl OciLayout {
@@ -128,7 +130,7 @@ impl OciLayout {
         if !version.image_layout_version.starts_with("1.") {
             return Err(not_a_layout(format!("its version is '{}', not 1", version.image_layout_version)));
         }
-        let index = document(path, "index.json")?;
+        let index = LayoutIndex::read(path, &bytes_of(path, "index.json")?)?;
         let directory = File::open(path)
             .map_err(|source| LayoutError::Io { action: "open", path: path.to_owned(), source })?
             .into();
@@ -138,6 +140,11 @@ impl OciLayout {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What is in it.
+    pub fn index(&self) -> &LayoutIndex {
+        &self.index
     }
 
     /// Finds an image by tag, by digest, or the only one; of an index, the one for the platform.
@@ -151,7 +158,17 @@ impl OciLayout {
         digest: Option<&Digest>,
         platform: &Platform,
     ) -> Result<FoundImage, LayoutError> {
-        let mut descriptor = self.choose(tag, digest, platform)?;
+        let mut descriptor = match (tag, digest) {
+            // It may be in an index of the layout; only its size is not known then.
+            (_, Some(wanted)) => match self.index.find(wanted) {
+                Some(found) => found.clone(),
+                None => self.hidden(wanted)?,
+            },
+            _ => match self.index.root(tag, digest)? {
+                Some(descriptor) => descriptor,
+                None => self.index.select(platform)?,
+            },
+        };
         for _ in 0..=MAX_NESTING {
             let bytes = self.read(&descriptor)?;
             let in_manifest = |source| LayoutError::Manifest {
@@ -172,54 +189,15 @@ impl OciLayout {
         Err(LayoutError::NotALayout { path: self.path.clone(), reason })
     }
 
-    fn choose(
-        &self,
-        tag: Option<&str>,
-        digest: Option<&Digest>,
-        platform: &Platform,
-    ) -> Result<Descriptor, LayoutError> {
-        let all = &self.index.manifests;
-        let not_found = |wanted: String| LayoutError::NotFound {
-            path: self.path.clone(),
-            wanted,
-            offered: self.offered(),
-        };
-        if let Some(digest) = digest {
-            if let Some(found) = all.iter().find(|d| d.digest == *digest) {
-                return Ok(found.clone());
-            }
-            // It may be in an index of the layout; only its size is not known then.
-            let size =
-                std::fs::metadata(self.blob_path(digest)).map_err(|_| not_found(digest.to_string()))?;
-            return Ok(Descriptor::new(MediaType::from(""), *digest, size.len()));
+    /// A blob that the layout's own index does not name.
+    ///
+    /// # Errors
+    /// [`LayoutError::NotFound`]
+    pub fn hidden(&self, digest: &Digest) -> Result<Descriptor, LayoutError> {
+        match std::fs::metadata(self.blob_path(digest)) {
+            Ok(meta) => Ok(Descriptor::new(MediaType::from(""), *digest, meta.len())),
+            Err(_) => Err(self.index.not_found(digest.to_string())),
         }
-        if let Some(tag) = tag {
-            return all.iter().find(|d| has_tag(d, tag)).cloned().ok_or_else(|| not_found(tag.to_owned()));
-        }
-        match all.as_slice() {
-            [] => Err(not_found("at all".to_owned())),
-            [one] => Ok(one.clone()),
-            [first, rest @ ..] => {
-                // One image for several platforms, without an index of its own.
-                let name = first.annotations.get(REF_NAME);
-                let one_image = rest.iter().all(|d| d.annotations.get(REF_NAME) == name)
-                    && all.iter().all(|d| d.platform.is_some());
-                let one_digest = rest.iter().all(|d| d.digest == first.digest);
-                match self.index.select(platform) {
-                    Ok(found) if one_image => Ok(found.clone()),
-                    _ if one_digest => Ok(first.clone()),
-                    _ => Err(LayoutError::Ambiguous { path: self.path.clone(), offered: self.offered() }),
-                }
-            }
-        }
-    }
-
-    fn offered(&self) -> Vec<String> {
-        let name = |d: &Descriptor| match d.annotations.get(REF_NAME) {
-            Some(name) => format!(":{}", name.escape_debug()),
-            None => format!("@{}", d.digest),
-        };
-        self.index.manifests.iter().take(20).map(name).collect()
     }
 
     /// The whole of a manifest, an index or a config, checked.
@@ -268,14 +246,16 @@ fn blob_path(layout: &Path, digest: &Digest) -> PathBuf {
     layout.join("blobs").join("sha256").join(digest.hex())
 }
 
-/// A tag stands alone in the annotation, or at the end of a reference.
-fn has_tag(descriptor: &Descriptor, tag: &str) -> bool {
-    let name = descriptor.annotations.get(REF_NAME).map(String::as_str).unwrap_or_default();
-    name == tag || name.strip_suffix(tag).is_some_and(|rest| rest.ends_with(':'))
-}
-
 /// Reads a small JSON file of a layout.
 fn document<T: serde::de::DeserializeOwned>(layout: &Path, name: &str) -> Result<T, LayoutError> {
+    serde_json::from_slice(&bytes_of(layout, name)?).map_err(|error| LayoutError::NotALayout {
+        path: layout.to_owned(),
+        reason: format!("{name}: {error}"),
+    })
+}
+
+/// The bytes of a small file of a layout.
+fn bytes_of(layout: &Path, name: &str) -> Result<Vec<u8>, LayoutError> {
     let not_a_layout = |reason: String| LayoutError::NotALayout { path: layout.to_owned(), reason };
     let path = layout.join(name);
     let file = match File::open(&path) {
@@ -291,7 +271,7 @@ fn document<T: serde::de::DeserializeOwned>(layout: &Path, name: &str) -> Result
     if bytes.len() as u64 > MAX_DOCUMENT {
         return Err(not_a_layout(format!("{name} has more than {MAX_DOCUMENT} bytes")));
     }
-    serde_json::from_slice(&bytes).map_err(|error| not_a_layout(format!("{name}: {error}")))
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -17,12 +17,13 @@ mod platform;
 mod reference;
 
 pub use archive::{ArchiveError, write_docker_archive};
+pub(crate) use blob::Checked;
 pub use blob::{BlobSource, ImageBlob, StreamBlob};
 pub use config::{ContainerConfig, EmptyObject, Healthcheck, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
 pub use digest::{ChainId, ContentId, DiffId, Digest, ParseDigestError};
 pub use history::History;
-pub use layout::{FoundImage, LayoutError, LayoutImage, OciLayout};
+pub use layout::{FoundImage, LayoutError, LayoutImage, LayoutIndex, LayoutName, OciLayout};
 pub use manifest::{Index, Manifest, ManifestError, ManifestOrIndex};
 pub use media_type::MediaType;
 pub use platform::{ParsePlatformError, Platform};

@@ -17,6 +17,7 @@ mod owner;
 mod pack;
 mod pax;
 mod pipe;
+mod recompress;
 #[cfg(test)]
 mod source_tree;
 mod sparse;
@@ -41,6 +42,7 @@ pub use listing::Listing;
 pub use owner::{keep as keep_owner, record_of, set_open_owner, set_owner};
 pub use pack::{PackError, PackOptions, PackedContent, PackedLayer, pack, pack_followed};
 pub use pipe::Grown;
+pub use recompress::compress_tar;
 pub use tar_reader::{Limits, Piece, TarEntry, TarError, TarReader};
 pub use tree_writer::TreeError;
 pub use unpack::{ApplyError, UnpackError, Unpacked, unpack, unpack_archive};

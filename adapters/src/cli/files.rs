@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use yadokari::config::{BuildConfig, BuildOutcome};
-use yadokari::image::Reference;
+use yadokari::image::{Digest, Reference};
 
 use super::job::ResultFiles;
 use super::results;
@@ -31,18 +31,7 @@ pub(crate) fn write_results(
     config: &BuildConfig,
     outcome: &BuildOutcome,
 ) -> Result<(), FileError> {
-    if let Some(path) = &files.digest {
-        write(path, outcome.digest.to_string().as_bytes())?;
-    }
-    let lines = |name: &dyn Fn(&Reference) -> String| -> String {
-        config.destinations.iter().map(|d| format!("{}@{}\n", name(d), outcome.digest)).collect()
-    };
-    if let Some(path) = &files.name {
-        write(path, lines(&repository).as_bytes())?;
-    }
-    if let Some(path) = &files.name_tag {
-        write(path, lines(&|d| format!("{}:{}", repository(d), d.tag().unwrap_or("latest"))).as_bytes())?;
-    }
+    write_digest(files, &config.destinations, &outcome.digest)?;
     if let Some(path) = &files.metadata {
         write(path, format!("{:#}\n", results::metadata(config, outcome)).as_bytes())?;
     }
@@ -53,6 +42,30 @@ pub(crate) fn write_results(
         if let Some(value) = name.value(config, outcome) {
             write(path, value.as_bytes())?;
         }
+    }
+    Ok(())
+}
+
+/// Writes the files for an image of this digest at these destinations, whoever brought it there.
+///
+/// # Errors
+/// The first file that cannot be written.
+pub(crate) fn write_digest(
+    files: &ResultFiles,
+    destinations: &[Reference],
+    digest: &Digest,
+) -> Result<(), FileError> {
+    if let Some(path) = &files.digest {
+        write(path, digest.to_string().as_bytes())?;
+    }
+    let lines = |name: &dyn Fn(&Reference) -> String| -> String {
+        destinations.iter().map(|d| format!("{}@{digest}\n", name(d))).collect()
+    };
+    if let Some(path) = &files.name {
+        write(path, lines(&repository).as_bytes())?;
+    }
+    if let Some(path) = &files.name_tag {
+        write(path, lines(&|d| format!("{}:{}", repository(d), d.tag().unwrap_or("latest"))).as_bytes())?;
     }
     Ok(())
 }

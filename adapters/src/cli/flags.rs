@@ -492,7 +492,8 @@ pub(crate) fn as_pflag(command: Command) -> Command {
             .hide_possible_values(true)
             .value_name("BOOL")
             .value_parser(go_boolean),
-        ArgAction::Set | ArgAction::Append => arg.allow_hyphen_values(true),
+        // A word of its own that begins with a dash is a flag misspelt.
+        ArgAction::Set | ArgAction::Append if !arg.is_positional() => arg.allow_hyphen_values(true),
         _ => arg,
     })
 }

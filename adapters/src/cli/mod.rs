@@ -12,6 +12,7 @@ pub(crate) mod fetch;
 pub(crate) mod files;
 pub(crate) mod flags;
 pub(crate) mod handover;
+pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod log;
 mod missing;

@@ -3,6 +3,7 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
+use crate::image::Index;
 use crate::image::Reference;
 use crate::image::blob::{BlobSource, ImageBlob};
 

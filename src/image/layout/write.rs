@@ -10,6 +10,15 @@ use super::{CONTAINERD_NAME, LayoutError, LayoutVersion, OciLayout, REF_NAME, bl
 use crate::image::blob::{BlobSource, ImageBlob};
 use crate::image::{Descriptor, Index, MediaType, Reference};
 
+/// What an image is called in a layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LayoutName {
+    /// A tag alone.
+    Tag(String),
+    /// A reference, whose tag is `latest` if it has none.
+    Reference(Reference),
+}
+
 /// What a layout is written from.
 pub struct LayoutImage<'a> {
     /// Type, digest and size of the manifest; its platform and annotations are put in the index.
@@ -64,6 +73,23 @@ impl OciLayout {
         if there("oci-layout") { Ok(()) } else { put_document(directory, "oci-layout", &version()) }
     }
 
+    /// Names what was put into it. An entry of the same tag is replaced; without names, one of the
+    /// same digest that has none. All others stay.
+    ///
+    /// # Errors
+    /// Failure to write.
+    pub fn name(&self, descriptor: &Descriptor, names: &[LayoutName]) -> Result<(), LayoutError> {
+        let mut index = self.index.document().clone();
+        let added = named(descriptor, names);
+        let tag = |d: &Descriptor| d.annotations.get(REF_NAME).cloned();
+        let replaced = |old: &Descriptor| {
+            added.iter().any(|new| tag(new) == tag(old) && (tag(old).is_some() || new.digest == old.digest))
+        };
+        index.manifests.retain(|old| !replaced(old));
+        index.manifests.extend(added);
+        put_document(&self.stable_path(), "index.json", &index)
+    }
+
     /// Adds a blob; the index does not name it.
     ///
     /// # Errors
@@ -78,24 +104,34 @@ fn version() -> LayoutVersion {
 }
 
 fn index(image: &LayoutImage<'_>) -> Index {
-    let named = |name: &Reference| {
-        let mut descriptor = image.descriptor.clone();
-        let tag = name.tag().unwrap_or("latest");
-        let whole = format!("{}/{}:{tag}", name.registry(), name.repository());
-        descriptor.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
-        descriptor.annotations.insert(CONTAINERD_NAME.to_owned(), whole);
-        descriptor
-    };
-    let mut manifests: Vec<Descriptor> = image.names.iter().map(named).collect();
-    if manifests.is_empty() {
-        manifests.push(image.descriptor.clone());
-    }
+    let names: Vec<_> = image.names.iter().cloned().map(LayoutName::Reference).collect();
     Index {
         schema_version: 2,
         media_type: Some(MediaType::from(MediaType::OCI_INDEX)),
-        manifests,
+        manifests: named(&image.descriptor, &names),
         annotations: Default::default(),
         extra: Default::default(),
+    }
+}
+
+/// An entry for each name, or the one that has none.
+fn named(descriptor: &Descriptor, names: &[LayoutName]) -> Vec<Descriptor> {
+    let with = |name: &LayoutName| {
+        let mut descriptor = descriptor.clone();
+        let tag = match name {
+            LayoutName::Tag(tag) => tag,
+            LayoutName::Reference(name) => name.tag().unwrap_or("latest"),
+        };
+        descriptor.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+        if let LayoutName::Reference(name) = name {
+            let whole = format!("{}/{}:{tag}", name.registry(), name.repository());
+            descriptor.annotations.insert(CONTAINERD_NAME.to_owned(), whole);
+        }
+        descriptor
+    };
+    match names {
+        [] => vec![descriptor.clone()],
+        names => names.iter().map(with).collect(),
     }
 }
 

@@ -1,0 +1,129 @@
+//! Who brings images from place to place.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{KeychainConfig, RegistryConfig};
+use crate::event::Events;
+use crate::image::{Digest, LayoutName, Reference};
+use crate::keychain::Keychain;
+use crate::registry::{Network, Registry};
+
+use super::send::repositories;
+use super::{ShipError, Source, save, send};
+
+/// Brings images from place to place.
+#[derive(Debug)]
+pub struct Carrier {
+    // Before the network: what is under way ends with it.
+    registry: Registry,
+    network: Network,
+    events: Events,
+    spare: PathBuf,
+    check_push: bool,
+}
+
+/// What was brought somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// Digest of the manifest or the index.
+    pub digest: Digest,
+    /// Images in it.
+    pub images: usize,
+}
+
+impl Carrier {
+    /// Reads everything from files and environment that will be needed; connects nowhere. `spare` is a
+    /// directory for what must be decompressed on the way.
+    ///
+    /// # Errors
+    /// Settings, CA roots or credentials cannot be used.
+    pub fn new(
+        registry: &RegistryConfig,
+        keychain: &KeychainConfig,
+        spare: PathBuf,
+        events: Events,
+    ) -> Result<Self, ShipError> {
+        let network =
+            Network::new().map_err(|e| ShipError::new(format!("cannot start the network's threads: {e}")))?;
+        let check_push = !registry.skip_push_permission_check;
+        let keychain = Keychain::new(keychain, events.clone())?;
+        let registry = Registry::new(registry, keychain, events.clone(), &network)?;
+        Ok(Carrier { registry, network, events, spare, check_push })
+    }
+
+    /// Tries the right to push to every repository, unless that is not wanted.
+    ///
+    /// # Errors
+    /// The first that may not be pushed to.
+    pub fn check(&self, destinations: &[Reference]) -> Result<(), ShipError> {
+        if self.check_push {
+            self.network.block_on(async {
+                for repository in repositories(destinations) {
+                    self.registry.check_push(&repository).await?;
+                }
+                Ok::<_, ShipError>(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Brings an image to every destination: blobs that are missing there, then manifests as they
+    /// are, children first, then the tags. With `referrers`, signatures and attestations too.
+    ///
+    /// # Errors
+    /// Something cannot be had or sent; what was sent until then stays.
+    pub fn send(
+        &self,
+        source: &Source,
+        destinations: &[Reference],
+        referrers: bool,
+    ) -> Result<Shipped, ShipError> {
+        self.network.block_on(send::send(self, source, destinations, referrers))
+    }
+
+    /// Writes an image to an OCI layout, made if there is none; other images in it stay.
+    ///
+    /// # Errors
+    /// Something cannot be had or written.
+    pub fn save_layout(
+        &self,
+        source: &Source,
+        directory: &Path,
+        names: &[LayoutName],
+    ) -> Result<Shipped, ShipError> {
+        save::layout(self, source, directory, names)
+    }
+
+    /// Writes one image as an archive of `docker save`.
+    ///
+    /// # Errors
+    /// It is an index, or has layers such an archive cannot hold; something cannot be had or
+    /// written.
+    pub fn save_archive(
+        &self,
+        source: &Source,
+        path: &Path,
+        names: &[Reference],
+    ) -> Result<Shipped, ShipError> {
+        save::docker_archive(self, source, path, names)
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(super) fn network(&self) -> &Network {
+        &self.network
+    }
+
+    pub(super) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The directory for what is decompressed, made if it is missing.
+    pub(super) fn spare(&self) -> Result<&Path, ShipError> {
+        std::fs::create_dir_all(&self.spare)
+            .map_err(|e| ShipError::new(format!("cannot create {}: {e}", self.spare.display())))?;
+        Ok(&self.spare)
+    }
+}

@@ -1,0 +1,140 @@
+//! Writing an image to disk: as an OCI layout or as an archive of `docker save`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::image::{
+    BlobSource, Descriptor, ImageBlob, LayoutName, ManifestOrIndex, OciLayout, Platform, Reference,
+    StreamBlob, write_docker_archive,
+};
+
+use super::tree::{Node, Tree};
+use super::{Carrier, ShipError, Shipped, Source};
+
+/// Blobs written at once.
+const WRITERS: usize = 4;
+
+/// Writes an image to a layout.
+pub(super) fn layout(
+    carrier: &Carrier,
+    source: &Source,
+    directory: &Path,
+    names: &[LayoutName],
+) -> Result<Shipped, ShipError> {
+    let tree = carrier.network().block_on(Tree::read(carrier, source))?;
+    let blobs = directory.join("blobs").join("sha256");
+    fs::create_dir_all(&blobs)
+        .map_err(|e| ShipError::new(format!("cannot create {}: {e}", blobs.display())))?;
+    OciLayout::begin(directory)?;
+    let layout = OciLayout::open(directory)?;
+    let (blobs, foreign) = tree.blobs();
+    if foreign > 0 {
+        let events = carrier.events();
+        events.warn(format!("{foreign} layers that must not be distributed are left out of the layout"));
+    }
+    in_parallel(&blobs, |blob| put(carrier, source, &layout, blob))?;
+    for node in &tree.nodes {
+        let descriptor = descriptor(node);
+        layout.put_blob(&ImageBlob { descriptor, source: BlobSource::Bytes(&node.raw.bytes) })?;
+    }
+    let mut root = descriptor(tree.root());
+    root.platform = platform(carrier, source, tree.root());
+    layout.name(&root, names)?;
+    Ok(Shipped { digest: root.digest, images: tree.images() })
+}
+
+fn put(carrier: &Carrier, source: &Source, layout: &OciLayout, blob: &Descriptor) -> Result<(), ShipError> {
+    let stream = stream(carrier, source, blob);
+    layout.put_blob(&ImageBlob { descriptor: blob.clone(), source: BlobSource::Stream(&stream) })?;
+    Ok(())
+}
+
+/// The bytes of a blob, fetched when they are asked for.
+fn stream<'a>(
+    carrier: &'a Carrier,
+    source: &'a Source,
+    blob: &'a Descriptor,
+) -> impl Fn(&mut dyn Write) -> io::Result<()> + 'a {
+    move |out| {
+        let mut from = source.blob(carrier, blob).map_err(io::Error::other)?;
+        io::copy(&mut from, out).map(drop)
+    }
+}
+
+/// Does something with each blob, a few at a time; the first error ends it.
+fn in_parallel(
+    blobs: &[Descriptor],
+    work: impl Fn(&Descriptor) -> Result<(), ShipError> + Sync,
+) -> Result<(), ShipError> {
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS.min(blobs.len()) {
+            scope.spawn(|| {
+                while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(error) = work(blob) {
+                        next.store(blobs.len(), Ordering::Relaxed);
+                        failed.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(error);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().unwrap_or_else(|e| e.into_inner()).map_or(Ok(()), Err)
+}
+
+fn descriptor(node: &Node) -> Descriptor {
+    Descriptor::new(node.raw.media_type.clone(), node.raw.digest, node.raw.bytes.len() as u64)
+}
+
+/// The platform of one image, as its config says; others need none, and a config that cannot be
+/// read is no reason not to keep the image.
+fn platform(carrier: &Carrier, source: &Source, node: &Node) -> Option<Platform> {
+    let ManifestOrIndex::Manifest(manifest) = &node.parsed else { return None };
+    let config = source.config(carrier, &manifest.config).ok()?;
+    let config: crate::image::ImageConfig = serde_json::from_slice(&config).ok()?;
+    Some(config.platform()).filter(|_| !config.os.is_empty() && !config.architecture.is_empty())
+}
+
+/// Writes one image as an archive of `docker save`.
+pub(super) fn docker_archive(
+    carrier: &Carrier,
+    source: &Source,
+    path: &Path,
+    names: &[Reference],
+) -> Result<Shipped, ShipError> {
+    let ManifestOrIndex::Manifest(manifest) = source.parsed()? else {
+        return Err(ShipError::new(format!(
+            "{} is several images, and such an archive holds one",
+            source.name
+        ))
+        .help("choose one with --platform, or write an OCI layout"));
+    };
+    if manifest.layers.iter().any(|layer| layer.media_type.is_zstd()) {
+        return Err(ShipError::new(format!(
+            "{} has zstd layers, which docker load cannot read",
+            source.name
+        ))
+        .help("write an OCI layout in its place"));
+    }
+    let config = source.config(carrier, &manifest.config)?;
+    let streams: Vec<Box<StreamBlob<'_>>> = manifest
+        .layers
+        .iter()
+        .map(|layer| Box::new(stream(carrier, source, layer)) as Box<StreamBlob<'_>>)
+        .collect();
+    let layers: Vec<ImageBlob<'_>> = manifest
+        .layers
+        .iter()
+        .zip(&streams)
+        .map(|(layer, stream)| ImageBlob {
+            descriptor: layer.clone(),
+            source: BlobSource::Stream(stream.as_ref()),
+        })
+        .collect();
+    write_docker_archive(path, &config, &layers, names)?;
+    Ok(Shipped { digest: source.root.digest, images: 1 })
+}
