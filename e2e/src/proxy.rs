@@ -13,6 +13,8 @@ use crate::registry::Registry;
 pub enum Fault {
     /// The proxy answers with this status itself; with `Retry-After` where seconds are given.
     Status(u16, Option<u32>),
+    /// The proxy answers itself: status, header lines and body.
+    Answer(u16, &'static str, &'static str),
     /// The connection is closed after this many bytes of the answer.
     CutAnswer(usize),
     /// The connection is closed after this many bytes of the request's body; no answer.
@@ -167,6 +169,9 @@ impl State {
             Some(Fault::Status(status, retry_after)) => {
                 let header = retry_after.map(|s| format!("Retry-After: {s}\r\n"));
                 return answer(&mut client, status, &header.unwrap_or_default(), "{}");
+            }
+            Some(Fault::Answer(status, headers, body)) => {
+                return answer(&mut client, status, headers, body);
             }
             Some(Fault::CutAnswer(bytes)) => down_limit = bytes,
             Some(Fault::CutRequest(bytes)) => up_limit = bytes,

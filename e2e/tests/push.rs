@@ -265,3 +265,36 @@ fn compressions() {
     assert_eq!(zstd.media_type, "application/vnd.oci.image.layer.v1.tar+zstd");
     assert!(zstd.tar == gzip.tar, "the archive inside is the same");
 }
+
+#[test]
+fn a_tag_that_cannot_be_moved() {
+    let registry = Registry::open();
+    let refusal = "{\"errors\":[{\"code\":\"TAG_INVALID\",\"message\":\"The image tag '1' already exists in the \
+                   'app' repository and cannot be overwritten because the tag is immutable.\"}]}";
+    let rule = Rule {
+        method: "PUT",
+        contains: "/manifests/1",
+        times: 100,
+        fault: Fault::Answer(400, "Content-Type: application/json\r\n", refusal),
+    };
+    let proxy = FaultyProxy::before(&registry, vec![rule]);
+    let build = |file: &str| {
+        Build::new("FROM scratch\nCOPY x /x\n").file("x", file).push_to(&proxy.reference("app:1"))
+    };
+    Build::new("FROM scratch\nCOPY x /x\n")
+        .file("x", "old")
+        .push(&registry, "app:1")
+        .run(Place::Overlay)
+        .succeeded();
+    let old = registry.image("app:1").digest;
+    let refused = build("new").run(Place::Overlay);
+    assert!(refused.failed(1).contains("--push-ignore-immutable-tag-errors"), "{}", refused.finished.stderr);
+    let build = build("new").flag("--push-ignore-immutable-tag-errors");
+    let built = build.run(Place::Overlay);
+    built.succeeded().said(&old);
+    // The tag is what it was, and what is reported can be pulled.
+    assert_eq!(registry.image("app:1").digest, old);
+    let digest = fs::read_to_string(build.out().join("digest")).expect("the digest file");
+    assert_ne!(digest, old);
+    skopeo_inspect(&format!("docker://{}@{digest}", registry.reference("app")));
+}

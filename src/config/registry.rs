@@ -31,6 +31,8 @@ pub struct RegistryConfig {
     pub extract_retry: u32,
     /// Skip the check of push rights before the build.
     pub skip_push_permission_check: bool,
+    /// Count a tag that exists and cannot be moved as pushed.
+    pub ignore_immutable_tags: bool,
     /// Where images are pulled from before their own registry is asked, in this order.
     pub mirrors: Vec<Mirror>,
     /// Do not ask the image's own registry where it has a mirror.
@@ -55,6 +57,7 @@ impl Default for RegistryConfig {
             download_retry: 0,
             extract_retry: 0,
             skip_push_permission_check: false,
+            ignore_immutable_tags: false,
             mirrors: Vec::new(),
             mirrors_only: false,
             user_agent: concat!("yadokari/", env!("CARGO_PKG_VERSION")).to_owned(),

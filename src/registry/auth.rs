@@ -8,9 +8,10 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use super::call::Call;
 use super::challenge::Challenge;
 use super::client::{Client, Target};
-use super::error::{NO_CREDENTIALS, own_words};
+use super::error::NO_CREDENTIALS;
 use super::retry::{Failure, is_transient, retry_after};
 use super::token::{Issued, Token, TokenAnswer, TokenKey};
+use super::words::own_words;
 use super::{RegistryError, endpoint};
 use crate::keychain::Secret;
 

@@ -14,11 +14,11 @@ use tokio::sync::{OnceCell, Semaphore};
 use super::call::{Body, Call};
 use super::challenge::Challenge;
 use super::endpoint::{self, Endpoint, Route};
-use super::error::own_words;
 use super::feed::Feed;
 use super::mirror::Mirrors;
 use super::retry::{Failure, Patience, is_transient, retry_after};
 use super::token::{Scopes, Tokens};
+use super::words::{limits, own_words};
 use super::{ConnectionKind, Direction, RegistryError};
 use crate::config::RegistryConfig;
 use crate::event::Events;
@@ -304,6 +304,8 @@ impl Client {
     pub(super) async fn refusal(&self, target: &Target, call: &Call, response: Response) -> Failure {
         let status = response.status();
         let after = retry_after(response.headers());
+        let limits =
+            if status == StatusCode::TOO_MANY_REQUESTS { limits(response.headers()) } else { String::new() };
         let host = endpoint::host(response.url());
         let request = call.describe(response.url(), &target.endpoint);
         // Without its words the status still says what is needed.
@@ -313,7 +315,7 @@ impl Client {
             host,
             status: status.as_u16(),
             request,
-            message: own_words(&words),
+            message: own_words(&words) + &limits,
             tried: target.tried(),
         };
         Failure { transient: is_transient(status), after, ..Failure::from(error) }

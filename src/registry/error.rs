@@ -9,6 +9,15 @@ pub use crate::transport::ConnectionKind;
 use crate::transport::SetupError;
 pub(crate) use crate::transport::plain;
 
+/// How registries say that a tag stays what it is: Google's and Amazon's words, which kaniko
+/// knows (pkg/executor/push.go), Amazon's of today, and Harbor's.
+const IMMUTABLE: [&str; 4] = [
+    "has enabled tag immutability",
+    "cannot be overwritten because the repository is immutable",
+    "cannot be overwritten because the tag is immutable",
+    "configured as immutable",
+];
+
 /// Why a registry did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -168,6 +177,19 @@ impl RegistryError {
         }
     }
 
+    /// Whether it is the server that fails, whatever it is asked.
+    pub(super) fn is_down(&self) -> bool {
+        !matches!(self, RegistryError::Token { .. }) && self.is_silence()
+    }
+
+    /// Whether a tag exists that the registry does not move.
+    pub(super) fn is_immutable_tag(&self) -> bool {
+        match self {
+            RegistryError::Status { message, .. } => IMMUTABLE.iter().any(|words| message.contains(words)),
+            _ => false,
+        }
+    }
+
     /// Whether somebody sent other bytes than were asked for.
     pub(super) fn is_wrong_content(&self) -> bool {
         matches!(self, RegistryError::Digest { .. } | RegistryError::Size { .. })
@@ -178,46 +200,6 @@ impl RegistryError {
         let text = self.to_string();
         let reason = text.strip_prefix("cannot ").and_then(|rest| rest.split_once(": "));
         reason.map_or_else(|| text.clone(), |(_, reason)| reason.to_owned())
-    }
-
-    /// One way out.
-    pub fn help(&self) -> Option<String> {
-        match self {
-            RegistryError::Connection { kind, host, .. } => match kind {
-                ConnectionKind::Network => None,
-                ConnectionKind::Name => {
-                    Some("check the registry's name, and the name servers in /etc/resolv.conf".to_owned())
-                }
-                ConnectionKind::Certificate => Some(format!(
-                    "name the file of the registry's CA with --registry-certificate={host}=FILE or in \
-                     SSL_CERT_FILE, or skip the check with --skip-tls-verify-registry={host}"
-                )),
-                ConnectionKind::ClientCertificate => Some(format!(
-                    "name a certificate that {host} accepts, and its key, with \
-                     --registry-client-cert={host}=CERTIFICATE,KEY"
-                )),
-                ConnectionKind::NotTls => Some(format!("allow plain HTTP with --insecure-registry={host}")),
-            },
-            RegistryError::Status { status, host, tried, .. } => status_help(*status, host, tried),
-            RegistryError::Token { registry, tried, .. } => status_help(401, registry, tried),
-            RegistryError::Keychain { source, .. } => source.help(),
-            RegistryError::Nowhere { failures, .. } => failures.last().and_then(|(_, e)| e.help()),
-            _ => None,
-        }
-    }
-}
-
-fn status_help(status: u16, host: &str, tried: &str) -> Option<String> {
-    match status {
-        401 | 403 if tried == NO_CREDENTIALS => Some(format!(
-            "give credentials for {host}: `docker login {host}`, then mount its config.json and name its \
-             directory in DOCKER_CONFIG, or put its text into DOCKER_AUTH_CONFIG"
-        )),
-        401 | 403 => Some(format!("check that the {tried} are right and allow this")),
-        404 => Some("check the names, and that the repository exists".to_owned()),
-        413 => Some(format!("raise the limit for request bodies of {host} or of the proxy before it")),
-        429 => Some(format!("{host} limits requests: use credentials with a higher limit, or wait")),
-        _ => None,
     }
 }
 
@@ -230,59 +212,7 @@ fn each(failures: &[(String, RegistryError)]) -> String {
 /// How errors call it that there were none.
 pub(super) const NO_CREDENTIALS: &str = "no credentials";
 
-/// The registry's own words from the body of an answer that said no (distribution spec, "Error
-/// Codes"), with a colon before them; empty if there are none.
-pub(crate) fn own_words(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    let words = match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(json) => words_of(&json),
-        Err(_) if text.trim_start().starts_with('<') => {
-            Some("an HTML page, perhaps of a proxy before the registry".to_owned())
-        }
-        Err(_) => Some(plain(&text)),
-    };
-    words.filter(|w| !w.is_empty()).map(|w| format!(": {w}")).unwrap_or_default()
-}
-
-fn words_of(json: &serde_json::Value) -> Option<String> {
-    let text = |value: &serde_json::Value, name: &str| value[name].as_str().map(plain);
-    if let Some(errors) = json["errors"].as_array() {
-        let each =
-            errors.iter().take(3).filter_map(|error| match (text(error, "code"), text(error, "message")) {
-                (Some(code), Some(message)) if !message.is_empty() => Some(format!("{code}: {message}")),
-                (code, message) => message.filter(|m| !m.is_empty()).or(code),
-            });
-        return Some(each.collect::<Vec<_>>().join("; "));
-    }
-    // Token servers: OAuth2's error_description, or docker's details.
-    ["error_description", "details", "message", "error"].iter().find_map(|name| text(json, name))
-}
-
 /// A reference as errors write it: with its tag or digest.
 pub(super) fn name(reference: &Reference) -> String {
     plain(&reference.whole())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_words_of_registries() {
-        for (body, words) in [
-            ("", ""),
-            (r#"{"errors":[{"code":"DENIED","message":"no\u001b[31m way\n"}]}"#, ": DENIED: no [31m way"),
-            (r#"{"errors":[{"code":"DENIED","message":""},{"message":"x"}]}"#, ": DENIED; x"),
-            (r#"{"errors":[{"code":"A"},{"code":"B"},{"code":"C"},{"code":"D"}]}"#, ": A; B; C"),
-            (r#"{"details":"incorrect username or password"}"#, ": incorrect username or password"),
-            (r#"{"error":"invalid_grant","error_description":"expired"}"#, ": expired"),
-            ("404 page not found\r\n", ": 404 page not found"),
-            ("<html><b>Bad</b>", ": an HTML page, perhaps of a proxy before the registry"),
-            ("{}", ""),
-        ] {
-            assert_eq!(own_words(body.as_bytes()), words, "{body}");
-        }
-        assert!(own_words("long ".repeat(10_000).as_bytes()).len() < 600);
-        assert!(own_words(&[0xff; 3000]).chars().count() < 510);
-    }
 }

@@ -108,7 +108,7 @@ impl Mirrors {
         if state.good.get(&key) == Some(&repository(place)) {
             state.good.remove(&key);
         }
-        if error.is_silence() {
+        if error.is_down() {
             state.silent.insert(place.registry().to_owned());
         }
         if error.is_wrong_content() {

@@ -4,6 +4,7 @@
 //! itself. Below it `pull` and `push` know the API, `client` sends one request, `auth` and
 //! `token` convince the registry. Connections are [`crate::transport`]'s.
 
+mod advice;
 mod auth;
 mod call;
 mod challenge;
@@ -22,6 +23,7 @@ mod tags;
 mod token;
 mod transfer;
 mod web;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -39,8 +41,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 pub use crate::transport::{Network, Task};
 pub(crate) use crate::transport::{kind as connection_kind, reason as connection_reason};
 pub use endpoint::Direction;
+pub(crate) use error::plain;
 pub use error::{ConnectionKind, RegistryError};
-pub(crate) use error::{own_words, plain};
 pub use growing::{EarlyUpload, GrowingFile};
 pub use reader::BlobReader;
 pub(crate) use reader::Piece;
@@ -48,6 +50,7 @@ pub use referrers::referrers_tag;
 pub(crate) use retry::{Failure, Tries, is_transient, retry_after};
 pub(crate) use transfer::Transfer;
 pub(crate) use web::Web;
+pub(crate) use words::own_words;
 
 use crate::config::RegistryConfig;
 use crate::event::{Events, TransferEnd, TransferKind};

@@ -10,6 +10,7 @@ use super::call::Call;
 use super::client::{Client, Target};
 use super::error::name;
 use super::feed::{Feed, Source};
+use super::mirror::Use;
 use super::pull::claimed_digest;
 use super::retry::{Failure, Tries};
 use super::transfer::Transfer;
@@ -124,13 +125,34 @@ impl Client {
             }
             (None, _) => digest.to_string(),
         };
-        self.upload
-            .retry(&self.events, || async {
-                let target = self.target(to, Direction::Push, what.clone()).await?;
-                self.send_manifest(&target, &version, bytes.clone(), media_type, digest).await
-            })
-            .await?;
-        Ok(digest)
+        let put = |version: String| {
+            let (bytes, what) = (bytes.clone(), &what);
+            async move {
+                let attempt = || async {
+                    let target = self.target(to, Direction::Push, what.clone()).await?;
+                    self.send_manifest(&target, &version, bytes.clone(), media_type, digest).await
+                };
+                self.upload.retry(&self.events, attempt).await
+            }
+        };
+        match put(version).await {
+            Err(error) if self.config.ignore_immutable_tags && error.is_immutable_tag() => {
+                let there = self.manifest(to, Direction::Push, Use::Origin).await.map(|found| found.digest);
+                if there.as_ref().is_ok_and(|there| *there == digest) {
+                    self.events.info(format!("{} is there already, and is this image", name(to)));
+                    return Ok(digest);
+                }
+                // What is reported must be there to be pulled.
+                put(digest.to_string()).await?;
+                let there = there.map_or_else(|_| "what it was".to_owned(), |there| there.to_string());
+                self.events.warn(format!(
+                    "{} exists and cannot be moved: it stays {there}; this image is there only as {digest}",
+                    name(to)
+                ));
+                Ok(digest)
+            }
+            end => end.map(|()| digest),
+        }
     }
 
     async fn head_blob(&self, target: &Target, digest: &Digest) -> Result<bool, Failure> {

@@ -339,7 +339,6 @@ fn what_would_change_the_result_is_refused_with_a_way_out() {
         "-b=b",
         "--git=branch=main",
         "--git=nonsense=1",
-        "--push-ignore-immutable-tag-errors",
         "--materialize",
         "--dryrun",
         "--credential-helpers=ecr",

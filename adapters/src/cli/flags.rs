@@ -239,6 +239,9 @@ pub(crate) struct Registry {
     /// More attempts at each push request
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) push_retry: i64,
+    /// Count a tag that exists and cannot be moved as pushed
+    #[arg(long)]
+    pub(crate) push_ignore_immutable_tag_errors: bool,
     /// More attempts at each download
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     pub(crate) image_download_retry: i64,
@@ -470,8 +473,6 @@ pub(crate) struct Ignored {
 pub(crate) struct Missing {
     #[arg(long, short = 'b', hide = true, default_value = "")]
     pub(crate) bucket: String,
-    #[arg(long, hide = true)]
-    pub(crate) push_ignore_immutable_tag_errors: bool,
     #[arg(long, hide = true)]
     pub(crate) materialize: bool,
     #[arg(long, hide = true)]

@@ -16,11 +16,6 @@ pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
             "--bucket",
             "download the archive before the build and give its directory as --context",
         ),
-        (
-            missing.push_ignore_immutable_tag_errors,
-            "--push-ignore-immutable-tag-errors",
-            "push a tag that does not exist yet",
-        ),
         (missing.materialize, "--materialize", "write --oci-layout-path and unpack it"),
         (missing.dryrun, "--dryrun", "build with --no-push"),
     ];

@@ -36,6 +36,7 @@ pub(crate) fn config(typed: &Registry, env: &Env) -> Result<RegistryConfig, Usag
         download_retry: retries(typed.image_download_retry),
         extract_retry: retries(typed.image_fs_extract_retry),
         skip_push_permission_check: typed.skip_push_permission_check,
+        ignore_immutable_tags: typed.push_ignore_immutable_tag_errors,
         mirrors,
         mirrors_only: typed.skip_default_registry_fallback,
         ..RegistryConfig::default()

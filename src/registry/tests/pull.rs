@@ -112,6 +112,24 @@ fn what_passes_is_tried_again() {
 }
 
 #[test]
+fn the_limit_of_a_hub_is_named() {
+    let fake = with_manifest(MediaType::OCI_MANIFEST);
+    let words =
+        "You have reached your unauthenticated pull rate limit. https://www.docker.com/increase-rate-limit";
+    let body = format!(r#"{{"errors":[{{"code":"TOOMANYREQUESTS","message":"{words}"}}]}}"#);
+    let limited = || reply(429).with("ratelimit-limit", "100;w=21600").with("Retry-After", "21600");
+    fake.fault(|r| r.path().contains("/manifests/"), (0..9).map(|_| limited().body(body.clone())));
+    let bench = Bench::new();
+    let error = bench.run(bench.registry.manifest(&reference(&fake, "a/b:1"), Direction::Pull));
+    let error = error.expect_err("limited");
+    let text = error.to_string();
+    for part in [words, "100 requests in 6 h", "come back in 6 h", "no credentials"] {
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
+    assert!(error.help().is_some_and(|h| h.contains("limits pulls: give credentials")), "{:?}", error.help());
+}
+
+#[test]
 fn a_pause_asked_for_is_kept_within_bounds() {
     let fake = with_manifest(MediaType::OCI_MANIFEST);
     fake.fault(|r| r.path().contains("/manifests/"), [reply(429).with("Retry-After", "3600")]);

@@ -228,6 +228,47 @@ fn manifests_are_put() {
 }
 
 #[test]
+fn tags_that_cannot_be_moved() {
+    let google = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"cannot update tag 1. The repository has enabled tag immutability"}]}"#;
+    let amazon =
+        "The image tag '1' already exists in the 'a' repository and cannot be overwritten because the";
+    let old =
+        format!(r#"{{"errors":[{{"code":"TAG_INVALID","message":"{amazon} repository is immutable."}}]}}"#);
+    let new = format!(r#"{{"errors":[{{"code":"TAG_INVALID","message":"{amazon} tag is immutable."}}]}}"#);
+    let harbor = r#"{"errors":[{"code":"PRECONDITION","message":"Failed to process request due to 'a:1' configured as immutable."}]}"#;
+    let other = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"it is not valid"}]}"#;
+    let (ours, theirs) = (b"{}".as_slice(), b"{ }".as_slice());
+    let kind = MediaType::from(MediaType::OCI_MANIFEST);
+    for (status, answer) in [(400, google), (400, &old), (400, &new), (412, harbor), (400, other)] {
+        for (ignore, there) in [(false, ours), (true, ours), (true, theirs)] {
+            let fake = Fake::start();
+            fake.state().manifests.insert(("a".to_owned(), "1".to_owned()), (kind.0.clone(), there.to_vec()));
+            fake.fault(
+                |r| r.method == "PUT" && r.path().ends_with("/manifests/1"),
+                [reply(status).body(answer)],
+            );
+            let config = RegistryConfig { ignore_immutable_tags: ignore, ..RegistryConfig::default() };
+            let bench = Bench::with(config, KeychainConfig::default());
+            let put = bench.run(bench.registry.put_manifest(&reference(&fake, "a:1"), ours, &kind));
+            if !ignore || answer == other {
+                let help = put.expect_err("refused").help();
+                let known = help.is_some_and(|h| h.contains("--push-ignore-immutable-tag-errors"));
+                assert_eq!(known, answer != other, "{answer}");
+                continue;
+            }
+            let digest = put.expect("ignored");
+            assert_eq!(digest, Digest::of(ours));
+            let by_digest = fake.count(&format!("PUT /v2/a/manifests/{digest}"));
+            assert_eq!(by_digest, usize::from(there == theirs), "what is reported must be there");
+            let said = bench.said();
+            let warned =
+                said.lines().any(|l| l.starts_with("Warning") && l.contains(&Digest::of(theirs).to_string()));
+            assert_eq!(warned, there == theirs, "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_location_on_another_host_gets_no_credentials() {
     let (fake, storage) = (Fake::start(), Fake::start());
     fake.state().door = fake::Door::Basic("u:p".to_owned());
