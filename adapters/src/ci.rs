@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::env::Env;
-use crate::session::{self, Reporter};
+use crate::orders::Order;
+use crate::session::Reporter;
 use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
 use crate::vocabulary::suggest;
@@ -58,13 +59,26 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         Some((name, rest)) if !name.starts_with('-') => (named(name)?, rest),
         _ => (detect(env).ok_or_else(nowhere)?, words),
     };
+    let (explain, words) = without_explain(words);
+    let words = &words;
     let front = match platform {
         Platform::Tekton => tekton::front(words)?,
         Platform::Gitlab => gitlab::front(words, env)?,
         Platform::Github => github::front(words, env)?,
     };
-    let job = front.settings.job(env, front.reporter.as_ref())?;
-    session::run(&job, env, front.reporter.as_ref())
+    let order = Order { platform: Some(platform), settings: front.settings, explain };
+    order.carry_out(env, front.reporter.as_ref())
+}
+
+/// `--explain` among the words, before any that are for the build alone.
+fn without_explain(words: &[String]) -> (bool, Vec<String>) {
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let mut words = words.to_vec();
+    let found = words[..end].iter().position(|word| word == "--explain");
+    if let Some(at) = found {
+        words.remove(at);
+    }
+    (found.is_some(), words)
 }
 
 /// What a platform was told, and how it is told what came out.

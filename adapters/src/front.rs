@@ -133,9 +133,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     if let Some((name, way_out)) = NOT_THERE.iter().find(|(name, _)| *name == word) {
         return Parsed::Wrong(format!("error: the command {name} is not supported yet\nhelp: {way_out}\n"));
     }
-    let parsed = command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m));
+    let parsed = command().try_get_matches_from(&args).and_then(|m| Cli::from_arg_matches(&m));
     match parsed {
-        Ok(Cli { command: Command::Build(flags) }) => Parsed::Front(Front::Build(flags)),
+        Ok(Cli { command: Command::Build(flags) }) => build(flags, &args),
         Ok(Cli { command: Command::Check { look, flags } }) => Parsed::Front(Front::Check(look, flags)),
         Ok(Cli { command: Command::Outline { look, format } }) => {
             Parsed::Front(Front::Describe(What::Outline, look, format))
@@ -151,9 +151,23 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(Cli { command: Command::Images(command) }) => Parsed::Front(Front::Images(command)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
-        Err(e) if e.use_stderr() => Parsed::Wrong(wrong(&e)),
+        Err(e) if e.use_stderr() => Parsed::Wrong(e.to_string()),
         Err(e) => Parsed::Help(e.to_string()),
     }
+}
+
+/// A build from flags. Words that are no flags are targets, and those are of a file.
+fn build(mut flags: Box<Flags>, args: &[OsString]) -> Parsed {
+    if let Some(word) = flags.targets.first().filter(|_| flags.config.is_empty()) {
+        let help = match word.as_str() {
+            // pflag has no `--cache true` either, and people coming from it know.
+            "true" | "false" => "a boolean is given as --flag or --flag=true",
+            _ => "targets are of a file: name it with --config",
+        };
+        return Parsed::Wrong(format!("error: unexpected argument '{word}' found\nhelp: {help}\n"));
+    }
+    flags.words = args.iter().skip(2).filter_map(|word| word.to_str().map(str::to_owned)).collect();
+    Parsed::Front(Front::Build(flags))
 }
 
 /// The flags of `yadokari build` in a list that has no program name.
@@ -171,7 +185,7 @@ pub(crate) fn flags(args: &[String]) -> Result<Flags, String> {
 
 fn command() -> clap::Command {
     images::as_pflag(Cli::command())
-        .mut_subcommand("build", |c| as_pflag(c).override_usage("yadokari build [FLAGS]"))
+        .mut_subcommand("build", |c| as_pflag(c).override_usage("yadokari build [FLAGS] [TARGET…]"))
         .mut_subcommand("check", as_pflag)
         .mut_subcommand("outline", as_pflag)
         .mut_subcommand("targets", as_pflag)
@@ -179,17 +193,6 @@ fn command() -> clap::Command {
         .mut_subcommand("warm", as_pflag)
         .mut_subcommand("hand-over", as_pflag)
         .mut_subcommand("cache", |c| c.mut_subcommand("ls", as_pflag).mut_subcommand("prune", as_pflag))
-}
-
-fn wrong(error: &clap::Error) -> String {
-    let text = error.to_string();
-    // pflag has no `--cache true` either, and people coming from it know.
-    match error.kind() {
-        clap::error::ErrorKind::UnknownArgument if text.contains("unexpected argument 'true'") => {
-            format!("{text}\nhelp: a boolean is given as --flag or --flag=true\n")
-        }
-        _ => text,
-    }
 }
 
 #[cfg(test)]

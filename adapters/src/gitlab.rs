@@ -15,6 +15,7 @@ use crate::env::Env;
 use crate::session::{EmitError, Reporter};
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
 use crate::settings::{Key, Origin, Settings};
+use crate::several::{self, Made};
 use crate::usage::Usage;
 
 /// Inputs that no other platform has.
@@ -27,6 +28,7 @@ const DIALECT: Dialect = Dialect {
         ("platform", Meaning::Is(Key::Platforms)),
         ("file", Meaning::Is(Key::Dockerfile)),
     ],
+    defaults: &[(Key::Context, "."), (Key::Dockerfile, "Dockerfile"), (Key::Push, "true")],
 };
 
 /// Whether this is a job. `GITLAB_CI` is there even where it is not `true` (gitlab-ci-local).
@@ -167,6 +169,39 @@ impl Reporter for Gitlab {
             events.warn(text);
         }
         write_dotenv(&self.dotenv, &text)
+    }
+
+    fn emit_all(&self, made: &[Made<'_>], events: &Events) -> Result<(), EmitError> {
+        let mut text = String::new();
+        for Made { name, outcome, .. } in made {
+            // The names of one image's results, with the target's behind each.
+            let (lines, _) = dotenv(&[], outcome);
+            let first = outcome.pushed.first();
+            let more = first.map_or_else(String::new, |r| {
+                format!(
+                    "IMAGE_URL={}\nIMAGE_REF={}/{}@{}\n",
+                    r.whole(),
+                    r.registry(),
+                    r.repository(),
+                    outcome.digest
+                )
+            });
+            let suffix = several::variable(name);
+            let lines = format!("{lines}{more}");
+            let lines: String =
+                lines.lines().map(|line| line.replacen('=', &format!("_{suffix}="), 1) + "\n").collect();
+            if text.len() + lines.len() > DOTENV_LIMIT {
+                events.warn(format!("the results of {name} are left out: GitLab takes no larger report"));
+                continue;
+            }
+            text += &lines;
+        }
+        write_dotenv(&self.dotenv, &text)
+    }
+
+    fn emits(&self, _: &Job) -> Vec<(String, String)> {
+        let what = "dotenv report: IMAGE_DIGEST, IMAGE_URL, IMAGE_REF, IMAGE_TAGS".to_owned();
+        vec![(what, self.dotenv.display().to_string())]
     }
 }
 

@@ -7,12 +7,15 @@ mod env;
 mod front;
 mod github;
 mod gitlab;
+mod orders;
 mod session;
 mod settings;
+mod several;
 mod tags;
 mod tekton;
 mod usage;
 mod vocabulary;
+mod yaml;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -39,6 +42,11 @@ fn main() -> ExitCode {
 
 fn run(front: Front, env: &Env) -> Result<u8, Usage> {
     match front {
+        Front::Build(flags) if flags.explain || !flags.config.is_empty() => {
+            identify(flags.rootfs.isolation);
+            try_threads()?;
+            orders::of_flags(&flags)?.carry_out(env, &session::CommandLine)
+        }
         Front::Build(flags) => {
             match call::of(&flags)? {
                 Some(Call::Check(check)) => return check::run(&check, env),

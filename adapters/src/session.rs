@@ -7,17 +7,18 @@ use yadokari::image::Reference;
 use yadokari::rootfs::inplace;
 use yadokari::run::signals;
 
-use crate::cli::flags::{Log, Rootfs};
+use crate::cli::flags::{FormatFlag, Log, Rootfs};
 use crate::cli::job::Job;
 use crate::cli::progress::text::{bytes, seconds};
 use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
 use crate::cli::{config, diagnostic, files, log, secrets};
 use crate::env::Env;
 use crate::settings::land::TagRules;
+use crate::several::Made;
 use crate::usage::Usage;
 
 /// What a front adds to a build.
-pub(crate) trait Reporter {
+pub(crate) trait Reporter: Sync {
     /// Where the log goes.
     fn sink(&self) -> Sink;
 
@@ -59,6 +60,27 @@ pub(crate) trait Reporter {
     fn fail(&self, report: &str) -> Result<(), EmitError> {
         let _ = report;
         Ok(())
+    }
+
+    /// Reports several images, each with its target's name, where the platform's format has a place for them.
+    ///
+    /// # Errors
+    /// As [`Reporter::emit`].
+    fn emit_all(&self, made: &[Made<'_>], events: &Events) -> Result<(), EmitError> {
+        match made {
+            [one] => self.emit(one.job, &one.outcome, events),
+            _ => Ok(()),
+        }
+    }
+
+    /// What [`Reporter::emit`] will write, for people: what it is, and where it goes.
+    fn emits(&self, _: &Job) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// The form of a check's report, where none is asked for.
+    fn check_format(&self) -> FormatFlag {
+        FormatFlag::Human
     }
 }
 
@@ -106,6 +128,9 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
     let events = display.events();
     let cancel =
         signals::install().map_err(|e| Usage::new(format!("SIGTERM and SIGINT cannot be handled: {e}")))?;
+    for note in &job.notes {
+        events.info(note.as_str());
+    }
     for warning in &job.warnings {
         events.warn(warning.as_str());
     }
@@ -161,7 +186,7 @@ pub(crate) fn restore(env: &Env) -> Result<u8, Usage> {
 }
 
 /// Platforms differ in whether they push by default, so it is said.
-fn intention(job: &Job) -> String {
+pub(crate) fn intention(job: &Job) -> String {
     let names: Vec<String> = job.config.destinations.iter().map(Reference::whole).collect();
     match job.config.push {
         true => format!("building, to be pushed to {}", names.join(", ")),
@@ -177,6 +202,12 @@ fn report(
 ) -> Result<(), EmitError> {
     files::write_results(&job.files, &job.config, outcome)?;
     reporter.emit(job, outcome, events)?;
+    tell(outcome, events);
+    Ok(())
+}
+
+/// Says what came out.
+pub(crate) fn tell(outcome: &BuildOutcome, events: &Events) {
     cache_totals(outcome, events);
     for destination in &outcome.pushed {
         events.info(format!("pushed {}@{}", destination.whole(), outcome.digest));
@@ -191,7 +222,6 @@ fn report(
         bytes(outcome.compressed_size()),
         seconds(outcome.duration)
     ));
-    Ok(())
 }
 
 /// What the cache did, where there was one.

@@ -9,6 +9,7 @@ mod cache_mounts;
 mod cache_property;
 mod cache_upkeep;
 mod checks;
+mod config_file;
 mod connections;
 mod contexts;
 mod copy_semantics;

@@ -32,7 +32,7 @@ pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
     if let Some(directory) = path(&flags.credentials_once) {
         handover::take(&directory)?.put_in(&mut config);
     }
-    Ok(Job { config, files: result_files(flags)?, log, warnings: caching.remarks })
+    Ok(Job { config, files: result_files(flags)?, log, notes: Vec::new(), warnings: caching.remarks })
 }
 
 fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {

@@ -10,6 +10,18 @@ use crate::vocabulary::go_boolean;
 #[derive(Debug, Clone, Default, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Flags {
+    /// Targets or groups of the file of --config; its group or target `default` if none is named
+    #[arg(value_name = "TARGET")]
+    pub(crate) targets: Vec<String>,
+    /// File that says what to build, such as yadokari.yaml; what is typed counts more
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) config: String,
+    /// Say what would be built, and who said so; build nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// What was typed, word by word.
+    #[arg(skip)]
+    pub(crate) words: Vec<String>,
     /// Build context: a directory, tar://FILE, tar://stdin, git://REPOSITORY[#REF[#COMMIT]], or the URL
     /// of an archive or a .git repository
     #[arg(long, short = 'c', value_name = "WHERE", default_value = "/workspace/")]
@@ -483,6 +495,7 @@ pub(crate) struct Missing {
 /// `--flag true` for booleans; any next word, dashes and all, as the value of the others.
 pub(crate) fn as_pflag(command: Command) -> Command {
     command.mut_args(|arg: Arg| match arg.get_action() {
+        _ if arg.is_positional() => arg,
         ArgAction::SetTrue => arg
             .action(ArgAction::Set)
             .num_args(0..=1)

@@ -16,7 +16,9 @@ pub(crate) struct Job {
     pub(crate) files: ResultFiles,
     /// How it is shown.
     pub(crate) log: LogOptions,
-    /// What to tell the user before it starts.
+    /// What to tell the user before it starts, without a warning.
+    pub(crate) notes: Vec<String>,
+    /// What to warn the user of before it starts.
     pub(crate) warnings: Vec<String>,
 }
 

@@ -69,7 +69,7 @@ fn in_header(id: &str, text: &str) -> Option<String> {
 
 /// BuildKit's rule for names (its check `SecretsUsedInArgOrEnv`): one of these words between
 /// underscores.
-fn sounds_secret(name: &str) -> bool {
+pub(crate) fn sounds_secret(name: &str) -> bool {
     let words = [
         "apikey",
         "auth",

@@ -30,6 +30,7 @@ const PLAIN: Dialect = Dialect {
         ("args", Meaning::Own),
         ("entrypoint", Meaning::Own),
     ],
+    defaults: &[(Key::Context, "."), (Key::Push, "false")],
 };
 
 /// With the input `images` these are metadata-action's.

@@ -14,12 +14,14 @@ use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
 
 use crate::ci::Front;
+use crate::cli::flags::FormatFlag;
 use crate::cli::job::Job;
 use crate::cli::log::Format;
 use crate::cli::progress::{Markup, Redactor, Sink};
 use crate::env::Env;
 use crate::session::{EmitError, Reporter};
 use crate::settings::land::TagRules;
+use crate::several::Made;
 use crate::tags::{self, Facts, Metadata};
 use crate::usage::Usage;
 use crate::vocabulary::go_boolean;
@@ -145,6 +147,27 @@ impl Reporter for Github {
             _ => {}
         }
         Ok(())
+    }
+
+    fn emit_all(&self, made: &[Made<'_>], events: &Events) -> Result<(), EmitError> {
+        match &self.output {
+            Some(path) => outputs::append(path, &outputs::several(made, commands::token))?,
+            None => events.warn("GITHUB_OUTPUT is not set: the step has no outputs"),
+        }
+        for Made { name, outcome, .. } in made {
+            self.summarise(|summary| format!("## {name}\n\n{}", summary.built(outcome)))?;
+        }
+        Ok(())
+    }
+
+    fn emits(&self, _: &Job) -> Vec<(String, String)> {
+        let files = [("the step's outputs", &self.output), ("the step's summary", &self.summary)];
+        let there = files.into_iter().filter_map(|(what, path)| Some((what, path.as_ref()?)));
+        there.map(|(what, path)| (what.to_owned(), path.display().to_string())).collect()
+    }
+
+    fn check_format(&self) -> FormatFlag {
+        FormatFlag::Github
     }
 
     fn fail(&self, report: &str) -> Result<(), EmitError> {

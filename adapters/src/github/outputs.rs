@@ -11,6 +11,7 @@ use yadokari::image::Reference;
 use crate::cli::job::Job;
 use crate::cli::results;
 use crate::session::EmitError;
+use crate::several::{self, Made};
 use crate::tags::Metadata;
 
 /// The runner reads what steps append, and other steps' lines must stay.
@@ -48,6 +49,19 @@ pub(super) fn outputs(
         None => {}
     }
     all.iter().map(|(name, value)| entry(name, value, token)).collect()
+}
+
+/// The outputs of several images: docker/bake-action's `metadata`, and for each image what spares a parser.
+pub(super) fn several(made: &[Made<'_>], token: fn() -> String) -> String {
+    let mut text = entry("metadata", &several::metadata(made).to_string(), token);
+    for Made { name, outcome, .. } in made {
+        text += &entry(&format!("digest-{name}"), &outcome.digest.to_string(), token);
+        if let Some(first) = outcome.pushed.first() {
+            let image = format!("{}/{}@{}", first.registry(), first.repository(), outcome.digest);
+            text += &entry(&format!("image-ref-{name}"), &image, token);
+        }
+    }
+    text
 }
 
 fn whole(references: &[Reference]) -> String {

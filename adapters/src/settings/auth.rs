@@ -1,25 +1,20 @@
 //! `registry-auths`: accounts at registries, as a YAML or JSON list, as lines, or as docker's config.json.
 
-use serde::Deserialize;
 use yadokari::config::{CredentialLocation, CredentialSource};
 
 use super::list::fields;
 use crate::cli::credentials;
 use crate::usage::Usage;
+use crate::yaml::{self, Node};
 
 /// A larger text is no list of accounts.
 const LARGEST: usize = 1 << 20;
 
-/// An account, with the names of docker/login-action's `registry-auth`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// An account.
 struct Account {
     registry: Option<String>,
     username: String,
     password: String,
-    /// Sessions end with the process.
-    #[serde(rename = "logout")]
-    _logout: Option<bool>,
 }
 
 /// The accounts of a text. `name` is what logs call them.
@@ -59,14 +54,25 @@ fn help(error: Usage) -> Usage {
 
 /// A YAML or JSON list of accounts, or a single one.
 fn document(name: &str, text: &str) -> Result<Vec<Account>, Usage> {
-    let wrong = |error: &serde_saphyr::Error| {
-        let place = error.location().map_or_else(String::new, |l| format!(" at line {}", l.line()));
-        help(Usage::new(format!("{name} is no list of accounts{place}")))
+    let wrong = |line: usize| help(Usage::new(format!("{name} is no list of accounts: line {line}")));
+    let documents = yaml::parse(text).map_err(|e| wrong(e.line))?;
+    let [root] = documents.as_slice() else { return Err(wrong(1)) };
+    let list = match &root.value {
+        yaml::Value::Sequence(items) => items.as_slice(),
+        _ => std::slice::from_ref(root),
     };
-    if text.trim_start().starts_with(['-', '[']) {
-        return serde_saphyr::from_str::<Vec<Account>>(text).map_err(|e| wrong(&e));
-    }
-    serde_saphyr::from_str::<Account>(text).map(|one| vec![one]).map_err(|e| wrong(&e))
+    list.iter().map(|node| account(node).ok_or_else(|| wrong(node.line))).collect()
+}
+
+/// An account, with the names of docker/login-action's `registry-auth`; sessions end with the process, so
+/// that there is nothing to log out of.
+fn account(node: &Node) -> Option<Account> {
+    let known = |name: &Node| {
+        name.text().is_some_and(|name| ["registry", "username", "password", "logout"].contains(&name))
+    };
+    let field = |name: &str| node.get(name).and_then(Node::text).map(str::to_owned);
+    node.entries().iter().all(|(name, _)| known(name)).then_some(())?;
+    Some(Account { registry: field("registry"), username: field("username")?, password: field("password")? })
 }
 
 /// Lines of comma separated fields, in which a password may be quoted as in CSV.
@@ -86,7 +92,7 @@ fn lines(name: &str, text: &str) -> Result<Vec<Account>, Usage> {
         let (Some(username), Some(password)) = (username, password) else {
             return Err(wrong("lacks a username or a password"));
         };
-        accounts.push(Account { registry, username, password, _logout: None });
+        accounts.push(Account { registry, username, password });
     }
     Ok(accounts)
 }

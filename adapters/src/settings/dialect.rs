@@ -30,6 +30,9 @@ pub(crate) struct Dialect {
     pub(crate) spelling: fn(&str) -> String,
     /// Other names, and names that no other front has.
     pub(crate) names: &'static [(&'static str, Meaning)],
+    /// What inputs are by default in what users reference: such a value was not chosen, and a configuration
+    /// file counts more.
+    pub(crate) defaults: &'static [(Key, &'static str)],
 }
 
 /// What a front was told.
@@ -75,6 +78,9 @@ impl Dialect {
     pub(crate) fn put(&self, to: &mut Read, name: &str, text: &str, shown: &str) -> Result<(), Usage> {
         let origin = || Origin::input(shown);
         match self.meaning(name).ok_or_else(|| self.unknown(name, shown))? {
+            Meaning::Is(key) if self.defaults.contains(&(key, text.trim())) => {
+                to.settings.put(key, text, Origin::platform(format!("default of {shown}")))
+            }
             Meaning::Is(key) => to.settings.put(key, text, origin()),
             Meaning::Not(_) if text.trim().is_empty() => Ok(()),
             Meaning::Not(key) => {

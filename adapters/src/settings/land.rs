@@ -48,7 +48,10 @@ impl Settings {
     /// Values that no flag takes.
     pub(crate) fn flags(&self, env: &Env, reporter: &dyn Reporter) -> Result<Flags, Usage> {
         let extra = self.items(Key::ExtraArgs);
-        let typed = parse(&extra).map_err(|text| {
+        let typed = self.items_given(Key::ExtraArgs).into_iter();
+        let typed = typed.filter(|(_, origin)| origin.layer >= Layer::Input);
+        let typed: Vec<String> = typed.map(|(word, _)| word.to_owned()).collect();
+        let typed = parse(&typed).map_err(|text| {
             Usage::new(format!("in the extra arguments: {text}"))
                 .help("give each argument as an item of its own; yadokari build --help lists them")
         })?;
@@ -100,10 +103,10 @@ impl Settings {
         self.text(Key::SourceDateEpoch).filter(|_| decided)
     }
 
-    /// Where the image is pushed to; where somebody named an `elsewhere`, not where the platform does by
-    /// default.
+    /// Where the image is pushed to; where the user named an `elsewhere` in an argument, not where the platform
+    /// or the configuration file does.
     fn destinations(&self, reporter: &dyn Reporter, elsewhere: bool) -> Result<Vec<String>, Usage> {
-        let default = |key| self.origin(key).is_some_and(|origin| origin.layer == Layer::Platform);
+        let default = |key| self.origin(key).is_some_and(|origin| origin.layer < Layer::Input);
         let mut all = Vec::new();
         if !(elsewhere && default(Key::Destinations)) {
             all.extend(self.items(Key::Destinations));

@@ -6,6 +6,8 @@
 
 pub(crate) mod auth;
 pub(crate) mod dialect;
+pub(crate) mod explain;
+pub(crate) mod file;
 pub(crate) mod key;
 pub(crate) mod land;
 pub(crate) mod list;
@@ -90,6 +92,14 @@ impl Settings {
         }
     }
 
+    /// Everything another one was told, too; of two platforms' defaults its own stay.
+    ///
+    /// # Errors
+    /// The same origins say two things.
+    pub(crate) fn extend(&mut self, other: Settings) -> Result<(), Usage> {
+        other.given.into_iter().try_for_each(|g| self.add(g.key, g.value, g.origin))
+    }
+
     fn add(&mut self, key: Key, value: Value, origin: Origin) -> Result<(), Usage> {
         if let (Kind::Pairs, Value::Items(items)) = (key.kind(), &value) {
             // NAME alone is the environment's value.
@@ -106,6 +116,9 @@ impl Settings {
         let scalar = !matches!(value, Value::Items(_));
         let other = |g: &&Given| g.key == key && g.origin.layer == origin.layer && key.merge() != Merge::Kept;
         if let Some(other) = self.given.iter().find(other).filter(|g| scalar && g.value != value) {
+            if origin.layer == Layer::Platform {
+                return Ok(());
+            }
             return Err(Usage::new(format!(
                 "{} is given twice: by {} and by {}",
                 key.name(),

@@ -10,7 +10,6 @@ pub(crate) enum Layer {
     /// What the platform does where nobody says anything.
     Platform,
     /// The configuration file; a target's own values count more than those it inherits.
-    #[allow(dead_code)]
     File(u16),
     /// What the platform's user gave.
     Input,
@@ -44,7 +43,6 @@ impl Origin {
     }
 
     /// A line of the configuration file.
-    #[allow(dead_code)]
     pub(crate) fn file(rank: u16, path: &str, line: u64) -> Self {
         Origin { layer: Layer::File(rank), name: format!("{path}:{line}") }
     }

@@ -16,6 +16,7 @@ const DIALECT: Dialect = Dialect {
         ("skip-push", Meaning::Not(Key::Push)),
         ("dotenv", Meaning::Own),
     ],
+    defaults: &[(Key::Context, ".")],
 };
 
 fn read(pairs: &[(&str, &str)]) -> Result<Read, Usage> {
@@ -281,4 +282,11 @@ fn what_a_platform_knows_of_the_commit_gives_way_to_the_environment() {
     assert_eq!(epoch(&[], false), Some(7));
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "9")], false), Some(9));
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "9")], true), Some(7));
+}
+
+#[test]
+fn an_input_left_at_its_default_was_not_chosen() {
+    let chosen =
+        |context: &str| read(&[("YADOKARI_CONTEXT", context)]).unwrap().settings.chosen(Key::Context);
+    assert!(!chosen(".") && chosen("app"));
 }

@@ -22,6 +22,7 @@ use crate::env::Env;
 use crate::session::{EmitError, Reporter};
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
 use crate::settings::{Key, Origin};
+use crate::several::Made;
 use crate::usage::Usage;
 
 /// Whether this is a step: the directory for results is mounted in every one.
@@ -50,6 +51,7 @@ const DIALECT: Dialect = Dialect {
         ("git-default-branch", Meaning::Own),
         ("results", Meaning::OwnItems),
     ],
+    defaults: &[(Key::Dockerfile, "./Dockerfile"), (Key::Push, "true"), (Key::TlsVerify, "true")],
 };
 
 /// What the Task's parameters ask for.
@@ -164,8 +166,37 @@ impl Reporter for Tekton {
     }
 
     fn emit(&self, _: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
-        let image = self.read.settings.items(Key::Image).into_iter().next().unwrap_or_default();
-        let (results, dropped) = results::of(&image, outcome);
+        self.write(results::of(&self.image(), outcome), events)
+    }
+
+    /// A Task declares its results: of several images IMAGES has all, and the others are the first one's.
+    fn emit_all(&self, made: &[Made<'_>], events: &Events) -> Result<(), EmitError> {
+        let Some(first) = made.first() else { return Ok(()) };
+        let images: Vec<String> = made.iter().flat_map(|made| results::references(&made.outcome)).collect();
+        self.write(results::of_several(&self.image(), &first.outcome, &images), events)
+    }
+
+    fn emits(&self, job: &Job) -> Vec<(String, String)> {
+        let names =
+            ["IMAGE_DIGEST", "IMAGE_URL", "IMAGE_SIZE", "IMAGE_REF", "IMAGES", "image_ARTIFACT_OUTPUTS"];
+        let paths = names.into_iter().filter(|_| job.config.push).filter_map(|name| {
+            Some((format!("result {name}"), self.result_path(name)?.display().to_string()))
+        });
+        paths.collect()
+    }
+}
+
+impl Tekton {
+    /// The parameter `IMAGE`.
+    fn image(&self) -> String {
+        self.read.settings.items(Key::Image).into_iter().next().unwrap_or_default()
+    }
+
+    fn write(
+        &self,
+        (results, dropped): (Vec<(&'static str, String)>, Vec<String>),
+        events: &Events,
+    ) -> Result<(), EmitError> {
         for text in dropped {
             events.warn(text);
         }

@@ -11,6 +11,20 @@ pub(super) const BUDGET: usize = 1536;
 /// The results, and what had to be left out: the last are left out first. Nothing when nothing was
 /// pushed: Chains would sign an image that is not there. `image` is the parameter `IMAGE`.
 pub(super) fn of(image: &str, outcome: &BuildOutcome) -> (Vec<(&'static str, String)>, Vec<String>) {
+    of_several(image, outcome, &references(outcome))
+}
+
+/// Every reference that was pushed, with its digest.
+pub(super) fn references(outcome: &BuildOutcome) -> Vec<String> {
+    outcome.pushed.iter().map(|reference| format!("{}@{}", reference.whole(), outcome.digest)).collect()
+}
+
+/// The results of the first of several images, with the references of all.
+pub(super) fn of_several(
+    image: &str,
+    outcome: &BuildOutcome,
+    images: &[String],
+) -> (Vec<(&'static str, String)>, Vec<String>) {
     let Some(first) = outcome.pushed.first() else { return (Vec::new(), Vec::new()) };
     let digest = outcome.digest.to_string();
     let repository = format!("{}/{}", first.registry(), first.repository());
@@ -20,7 +34,7 @@ pub(super) fn of(image: &str, outcome: &BuildOutcome) -> (Vec<(&'static str, Str
     budget.put("IMAGE_URL", url(image, first));
     budget.offer("IMAGE_SIZE", outcome.compressed_size().to_string());
     budget.offer("IMAGE_REF", format!("{repository}@{digest}"));
-    budget.images(&outcome.pushed, &digest);
+    budget.images(images);
     let object = json!({"uri": repository, "digest": digest, "isBuildArtifact": "true"});
     budget.offer("image_ARTIFACT_OUTPUTS", object.to_string());
     (budget.results, budget.dropped)
@@ -63,15 +77,15 @@ impl Budget {
     }
 
     /// As many of the references as fit, each whole.
-    fn images(&mut self, pushed: &[Reference], digest: &str) {
+    fn images(&mut self, images: &[String]) {
         let mut list = String::new();
-        for (n, reference) in pushed.iter().enumerate() {
+        for (n, image) in images.iter().enumerate() {
             let separator = if list.is_empty() { "" } else { "," };
-            let longer = format!("{list}{separator}{}@{digest}", reference.whole());
+            let longer = format!("{list}{separator}{image}");
             if self.spent + cost("IMAGES", &longer) > BUDGET {
                 self.dropped.push(format!(
                     "the result IMAGES has the first {n} of {} images: more are too long for Tekton",
-                    pushed.len()
+                    images.len()
                 ));
                 break;
             }
