@@ -95,3 +95,31 @@ fn results_are_listed_and_removed() {
     assert_eq!(nothing.code, 1);
     assert!(nothing.stderr.contains("holds no cache"), "{}", nothing.output());
 }
+
+#[test]
+fn removing_asks_for_the_right_to_remove() {
+    let registry = Registry::with_tokens();
+    let tokens = registry.tokens();
+    let insecure = format!("--insecure-registry={}", registry.host());
+    let build = Build::new("FROM scratch\nCOPY a /a\n")
+        .file("a", "1")
+        .docker_config(&registry.docker_config())
+        .push(&registry, "app:1")
+        .flag("--cache");
+    build.run(Place::Overlay).succeeded();
+    std::thread::sleep(Duration::from_millis(1100));
+    let repository = registry.reference("app/cache");
+    let home = scratch();
+    std::fs::create_dir(home.path().join(".docker")).expect("made");
+    std::fs::write(home.path().join(".docker/config.json"), registry.docker_config()).expect("written");
+    let pruned = run(Command::new(program())
+        .args(["cache", "prune", "--unused-for=0s", &insecure, &format!("--cache-repo={repository}")])
+        .env("HOME", home.path()));
+    assert!(
+        pruned.output().contains("1 results") && !pruned.output().contains("removes nothing"),
+        "{}",
+        pruned.output()
+    );
+    let asked = tokens.requested_scopes();
+    assert!(asked.iter().flatten().any(|s| s == "repository:app/cache:pull,push,delete"), "{asked:?}");
+}

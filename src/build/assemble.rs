@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::cache::write_inline;
 use crate::config::{BuildConfig, ImageFormat};
 use crate::image::{Descriptor, ImageConfig, Manifest, MediaType};
 use crate::plan::Plan;
 
 use super::Error;
 use super::blobs::Layer;
+use super::cached::Cached;
 use super::images::Images;
 
 /// A finished image, not yet anywhere.
@@ -37,6 +39,11 @@ pub(super) fn created(config: &BuildConfig) -> Result<Timestamp, Error> {
     }
 }
 
+/// Whether nothing in the image depends on when it is built.
+fn is_fixed(config: &BuildConfig) -> bool {
+    config.source_date_epoch.is_some() || config.reproducible
+}
+
 /// Puts the target's image together. The base's history entries keep their times.
 pub(super) fn assemble(
     config: &BuildConfig,
@@ -45,6 +52,7 @@ pub(super) fn assemble(
     layers: &[Layer],
     times: &BTreeMap<usize, i64>,
     format: ImageFormat,
+    cached: Option<&Cached<'_>>,
 ) -> Result<Image, Error> {
     let mut image_config = plan.stages[plan.target].config.clone();
     let base_history = images.base_of(plan, plan.target).map_or(0, |b| b.config.history.len());
@@ -57,6 +65,9 @@ pub(super) fn assemble(
     for (key, value) in &config.labels {
         image_config.config.labels.insert(key.clone(), value.clone());
     }
+    let digests: Vec<_> = layers.iter().map(|l| l.descriptor.digest).collect();
+    let records = cached.and_then(|cached| cached.inline(&digests, is_fixed(config)));
+    write_inline(&mut image_config, records.as_deref());
     let bytes = serde_json::to_vec(&image_config).map_err(|e| Error::other(e.to_string()))?;
     let config_descriptor = Descriptor::of(MediaType::config(format), &bytes);
     let media_type = MediaType::manifest(format);
@@ -83,7 +94,7 @@ fn stamp(
     times: &BTreeMap<usize, i64>,
 ) -> Result<String, Error> {
     let all = created(config)?;
-    let fixed = config.source_date_epoch.is_some() || config.reproducible;
+    let fixed = is_fixed(config);
     let known: BTreeMap<usize, Timestamp> = times
         .iter()
         .filter_map(|(at, seconds)| Some((*at, Timestamp::from_second(*seconds).ok()?)))

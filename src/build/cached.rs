@@ -11,6 +11,7 @@ use crate::cache::{
 };
 use crate::config::{BuildConfig, CacheOutcome};
 use crate::event::Events;
+use crate::image::Digest;
 use crate::layer::{PackedContent, PackedLayer};
 use crate::plan::{Action, CopyFrom, Plan, PlannedStage, StageBase};
 
@@ -413,6 +414,11 @@ impl<'a> Cached<'a> {
     /// Whether a known layer turned out to be lost or wrong.
     pub(super) fn is_suspect(&self) -> bool {
         self.suspect.load(Ordering::SeqCst)
+    }
+
+    /// The records that the image itself shall hold, of the layers that it has.
+    pub(super) fn inline(&self, layers: &[Digest], fixed: bool) -> Option<Vec<Record>> {
+        self.cache.inline(layers, fixed)
     }
 
     /// Waits until everything is kept.

@@ -192,7 +192,7 @@ fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Built, Error> {
     let Made { ran, placement } = made?;
     let Ran { layers, times, steps } = ran;
 
-    let image = assemble::assemble(config, plan, images, &layers, &times, job.format)?;
+    let image = assemble::assemble(config, plan, images, &layers, &times, job.format, cached)?;
     let pushed = session.destinations();
     std::thread::scope(|scope| {
         // Trees nobody needs any more go while the image is written and sent.

@@ -15,7 +15,7 @@ pub(super) fn open(
     events: &Events,
 ) -> Option<Cache> {
     let wanted = &config.cache;
-    if wanted.from.is_empty() && wanted.to.is_empty() {
+    if wanted.from.is_empty() && wanted.to.is_empty() && !wanted.inline {
         return None;
     }
     if config.single_snapshot {
@@ -28,6 +28,7 @@ pub(super) fn open(
     let settings = CacheSettings {
         config: wanted.clone(),
         index: index_name(&wanted.scope, &image, target, &platform.to_string()),
+        platform: platform.clone(),
         now: jiff::Timestamp::now().as_second(),
         epoch: config.source_date_epoch,
     };
@@ -40,7 +41,7 @@ pub(super) fn references(config: &BuildConfig) -> Vec<Reference> {
     let all = config.cache.from.iter().chain(config.cache.to.iter().map(|e| &e.location));
     let all = all.chain(&mounts.from).chain(&mounts.to);
     let registry = |l: &CacheLocation| match l {
-        CacheLocation::Registry(reference) => Some(reference.clone()),
+        CacheLocation::Registry(reference) | CacheLocation::Image(reference) => Some(reference.clone()),
         CacheLocation::Directory(_) => None,
     };
     all.filter_map(registry).collect()

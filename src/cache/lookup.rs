@@ -3,29 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::CacheError;
 use super::index::Index;
 use super::key::Key;
-use super::local::LocalCache;
+use super::place::{Backend, PATIENCE, Place};
 use super::record::Record;
 use super::repository::RepositoryCache;
-use super::store::{LayerSource, Made, store_locally, wait_for};
 use crate::config::{CacheConfig, CacheLocation, CacheMode};
 use crate::event::Events;
-use crate::image::{Descriptor, OciLayout, Reference};
-use crate::registry::{Network, Registry, Task};
-
-/// How long a place may take to answer a question.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long keeping may take after the build is done, before its size is looked at.
-const KEEPING: Duration = Duration::from_secs(30);
-/// Bytes a second that keeping must reach.
-const KEEPING_RATE: u64 = 256 << 10;
-/// How often a wait looks whether it is over.
-const LOOK: Duration = Duration::from_millis(100);
+use crate::image::{Descriptor, OciLayout, Platform, Reference};
+use crate::registry::{Network, Registry};
 
 /// What a build wants of its cache.
 #[derive(Debug, Clone)]
@@ -34,6 +23,8 @@ pub struct CacheSettings {
     pub config: CacheConfig,
     /// Name of the build's index.
     pub index: Key,
+    /// The build's platform.
+    pub platform: Platform,
     /// Now, in seconds since 1970.
     pub now: i64,
     /// No layer may hold a time after this.
@@ -60,36 +51,17 @@ pub enum LayerPlace {
     Layout(Arc<OciLayout>),
 }
 
-enum Backend {
-    Repository(RepositoryCache),
-    Local(LocalCache),
-}
-
-/// What asking for an index comes to.
-type IndexAnswer = Result<Option<Index>, CacheError>;
-
-struct Place {
-    name: String,
-    backend: Backend,
-    reads: bool,
-    writes: Option<CacheMode>,
-    dead: AtomicBool,
-    asked: Mutex<Option<Task<IndexAnswer>>>,
-    index: OnceLock<Option<Index>>,
-    keeping: Mutex<Vec<Task<Result<(), CacheError>>>>,
-}
-
 /// The cache of one build.
 pub struct Cache {
-    network: Arc<Network>,
-    registry: Registry,
+    pub(super) network: Arc<Network>,
+    pub(super) registry: Registry,
     events: Events,
     settings: CacheSettings,
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     /// Records this build used or made, by their first key.
-    used: Mutex<BTreeMap<Key, Record>>,
+    pub(super) used: Mutex<BTreeMap<Key, Record>>,
     /// Bytes being kept.
-    bytes: AtomicU64,
+    pub(super) bytes: AtomicU64,
     /// Layers that turned out to be lost or wrong.
     denied: Mutex<BTreeSet<String>>,
     /// Whether nothing is looked up any more.
@@ -126,53 +98,13 @@ impl Cache {
         for location in locations {
             let reads = config.read && config.from.contains(location);
             let writes = config.to.iter().find(|e| e.location == *location).map(|e| e.mode);
-            match cache.place(location, reads, writes) {
+            match Place::open(location, reads, writes, &cache.settings, network, registry, events) {
                 Ok(Some(place)) => cache.places.push(place),
                 Ok(None) => {}
                 Err(error) => events.warn(format!("the cache {location} is not used: {error}")),
             }
         }
         cache
-    }
-
-    fn place(
-        &self,
-        location: &CacheLocation,
-        reads: bool,
-        writes: Option<CacheMode>,
-    ) -> Result<Option<Place>, CacheError> {
-        let name = location.to_string();
-        let backend = match location {
-            CacheLocation::Registry(reference) => {
-                Backend::Repository(RepositoryCache::new(&self.registry, reference))
-            }
-            CacheLocation::Directory(path) if writes.is_some() => Backend::Local(LocalCache::create(path)?),
-            CacheLocation::Directory(path) => match LocalCache::open(path)? {
-                Some(cache) => Backend::Local(cache),
-                None => return Ok(None),
-            },
-        };
-        let asked = match &backend {
-            Backend::Repository(repository) => {
-                let (repository, index) = (repository.clone(), self.settings.index);
-                Some(self.network.spawn(async move {
-                    tokio::time::timeout(PATIENCE, repository.index(&index))
-                        .await
-                        .unwrap_or(Err(CacheError::Slow(PATIENCE.as_secs())))
-                }))
-            }
-            Backend::Local(_) => None,
-        };
-        Ok(Some(Place {
-            name,
-            backend,
-            reads,
-            writes,
-            dead: AtomicBool::new(false),
-            asked: Mutex::new(asked),
-            index: OnceLock::new(),
-            keeping: Mutex::default(),
-        }))
     }
 
     /// Says that no layer may hold a time after this, once that is known.
@@ -192,7 +124,7 @@ impl Cache {
 
     /// Whether anything is kept anywhere.
     pub fn keeps(&self) -> bool {
-        self.places.iter().any(|p| p.writes.is_some() && p.is_alive())
+        self.settings.config.inline || self.places.iter().any(|p| p.writes.is_some() && p.is_alive())
     }
 
     /// Whether anything is looked up anywhere.
@@ -262,6 +194,7 @@ impl Cache {
         }
         let at = match &place.backend {
             Backend::Repository(r) => LayerPlace::Repository(r.repository().clone()),
+            Backend::Image(image) => LayerPlace::Repository(image.image().clone()),
             Backend::Local(local) => LayerPlace::Layout(local.layout().clone()),
         };
         found.insert(key, Hit { record, place: at, from: place.name.clone() });
@@ -269,6 +202,7 @@ impl Cache {
 
     fn ask(&self, place: &Place, keys: &[Key]) -> Result<(BTreeMap<Key, Record>, Vec<String>), CacheError> {
         match &place.backend {
+            Backend::Image(_) => Ok(Default::default()),
             Backend::Local(local) => local.records(keys),
             Backend::Repository(repository) => self.network.block_on(async {
                 tokio::time::timeout(PATIENCE, repository.records(keys))
@@ -279,7 +213,7 @@ impl Cache {
     }
 
     /// A place's index, waited for once.
-    fn index<'p>(&self, place: &'p Place) -> Option<&'p Index> {
+    pub(super) fn index<'p>(&self, place: &'p Place) -> Option<&'p Index> {
         let index = place.index.get_or_init(|| {
             let asked = place.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
             let answer = match (&place.backend, asked) {
@@ -353,134 +287,10 @@ impl Cache {
         self.denied.lock().unwrap_or_else(PoisonError::into_inner).contains(&layer.digest.hex())
     }
 
-    /// Notes that a known result was used, and keeps it in the places that do not have it.
-    pub fn used(&self, hit: &Hit, in_image: bool) {
-        self.note(&hit.record);
-        let layer = match &hit.place {
-            LayerPlace::Repository(r) => LayerSource::Repository(r.clone()),
-            LayerPlace::Layout(layout) => {
-                let path = layout.blob_path(&hit.record.layer.digest);
-                LayerSource::File { path, mount_from: Vec::new() }
-            }
-        };
-        let made = Made { record: hit.record.clone(), layer, ready: None, in_image };
-        for place in self.places.iter().filter(|p| p.name != hit.from) {
-            let first = hit.record.keys.first();
-            let has = |index: &Index| index.entries.iter().any(|e| e.record.keys.first() == first);
-            if place.writes.is_some() && !self.index(place).is_some_and(has) {
-                self.keep_in(place, &made);
-            }
-        }
-    }
-
-    /// Begins to keep a result everywhere it should be.
-    pub fn keep(&self, made: &Made) {
-        self.note(&made.record);
-        for place in &self.places {
-            self.keep_in(place, made);
-        }
-    }
-
-    fn note(&self, record: &Record) {
-        if let Some(key) = record.keys.first() {
-            self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(*key, record.clone());
-        }
-    }
-
-    fn keep_in(&self, place: &Place, made: &Made) {
-        let wanted = place.writes == Some(CacheMode::Max) || (place.writes.is_some() && made.in_image);
-        if !wanted || !place.is_alive() {
-            return;
-        }
-        self.bytes.fetch_add(made.record.layer.size, Ordering::Relaxed);
-        let Made { record, layer, ready, .. } = made.clone();
-        let task = match &place.backend {
-            Backend::Local(local) => {
-                self.network.spawn(store_locally(local.clone(), self.registry.clone(), record, layer))
-            }
-            Backend::Repository(repository) => {
-                let repository = repository.clone();
-                self.network.spawn(async move {
-                    wait_for(ready).await;
-                    repository.store(&record, &layer).await
-                })
-            }
-        };
-        place.keeping.lock().unwrap_or_else(PoisonError::into_inner).push(task);
-    }
-
-    /// Waits until everything is kept, for as long as that is worth it, and writes the indexes.
-    pub fn finish(&self, cancelled: &dyn Fn() -> bool) {
-        let more = Duration::from_secs(self.bytes.load(Ordering::Relaxed) / KEEPING_RATE);
-        let end = Instant::now() + KEEPING + more;
-        for place in self.places.iter().filter(|p| p.writes.is_some()) {
-            let keeping = std::mem::take(&mut *place.keeping.lock().unwrap_or_else(PoisonError::into_inner));
-            for task in keeping {
-                match self.kept(place, task, end, cancelled) {
-                    Some(Err(error)) => self.give_up(place, "takes nothing more", &error),
-                    Some(Ok(())) => {}
-                    None => {
-                        let error = CacheError::Slow((KEEPING + more).as_secs());
-                        self.give_up(place, "takes nothing more", &error);
-                    }
-                }
-            }
-            if place.is_alive() && !cancelled() {
-                self.write_index(place);
-            }
-        }
-    }
-
-    /// How keeping a result ended; none if nobody waits for it any more.
-    fn kept(
-        &self,
-        place: &Place,
-        mut task: Task<Result<(), CacheError>>,
-        end: Instant,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Option<Result<(), CacheError>> {
-        loop {
-            match task.wait_at_most(LOOK) {
-                Ok(kept) => return kept,
-                Err(unfinished) => task = unfinished,
-            }
-            if !place.is_alive() || Instant::now() >= end || cancelled() {
-                task.abort();
-                return None;
-            }
-        }
-    }
-
-    fn write_index(&self, place: &Place) {
-        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let used: Vec<Record> = used.values().cloned().collect();
-        let CacheSettings { config, index: name, now, .. } = &self.settings;
-        let oldest = now.saturating_sub(i64::try_from(config.ttl.as_secs()).unwrap_or(i64::MAX));
-        let before = self.index(place).cloned().unwrap_or_default();
-        let Some(index) = before.after(&used, *now, oldest) else { return };
-        let written = match &place.backend {
-            Backend::Local(local) => local.store_index(name, &index),
-            Backend::Repository(repository) => self.network.block_on(async {
-                tokio::time::timeout(KEEPING, repository.store_index(name, &index))
-                    .await
-                    .unwrap_or(Err(CacheError::Slow(KEEPING.as_secs())))
-            }),
-        };
-        if let Err(error) = written {
-            self.give_up(place, "takes no index", &error);
-        }
-    }
-
-    fn give_up(&self, place: &Place, what: &str, error: &CacheError) {
+    pub(super) fn give_up(&self, place: &Place, what: &str, error: &CacheError) {
         if !place.dead.swap(true, Ordering::SeqCst) {
             self.events
                 .warn(format!("the cache {} {what}; the build goes on without it: {error}", place.name));
         }
-    }
-}
-
-impl Place {
-    fn is_alive(&self) -> bool {
-        !self.dead.load(Ordering::SeqCst)
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Maintained<'a> {
         registry: &Registry,
     ) -> Result<Self, CacheError> {
         let place = match location {
-            CacheLocation::Registry(reference) => {
+            CacheLocation::Registry(reference) | CacheLocation::Image(reference) => {
                 Place::Repository(RepositoryCache::new(registry, reference))
             }
             CacheLocation::Directory(path) => Place::Local(

@@ -12,6 +12,8 @@ pub struct CacheConfig {
     pub from: Vec<CacheLocation>,
     /// Where results are kept.
     pub to: Vec<CacheExport>,
+    /// Whether the image itself holds the records of its layers.
+    pub inline: bool,
     /// Directory with base images; those that are pulled are kept there if it is to be written.
     pub bases: Option<BaseDirectory>,
     /// Results older than this are not used.
@@ -37,6 +39,7 @@ impl Default for CacheConfig {
         CacheConfig {
             from: Vec::new(),
             to: Vec::new(),
+            inline: false,
             bases: None,
             // kaniko's --cache-ttl
             ttl: Duration::from_secs(14 * 24 * 3600),
@@ -84,6 +87,8 @@ pub struct BaseDirectory {
 pub enum CacheLocation {
     /// A repository; the tag counts for nothing.
     Registry(Reference),
+    /// An image that holds the records of its layers; only read.
+    Image(Reference),
     /// A directory, which is an OCI layout and a little more.
     Directory(PathBuf),
 }
@@ -92,6 +97,7 @@ impl std::fmt::Display for CacheLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             CacheLocation::Registry(r) => write!(f, "{}/{}", r.registry(), r.repository()),
+            CacheLocation::Image(image) => write!(f, "of the image {image}"),
             CacheLocation::Directory(path) => write!(f, "{}", path.display()),
         }
     }

@@ -6,6 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
 use super::call::Call;
+use super::token::Scopes;
 use super::{Direction, Registry, RegistryError};
 use crate::image::{Digest, Reference};
 
@@ -79,7 +80,8 @@ impl Registry {
         client
             .upload
             .retry(&client.events, || async {
-                let target = client.target(repository, Direction::Push, what.clone()).await?;
+                let mut target = client.target(repository, Direction::Push, what.clone()).await?;
+                target.scopes = Scopes::removing(&target.repository);
                 let path = format!("{}/manifests/{digest}", target.repository);
                 let call = Call::new(Method::DELETE, target.endpoint.url(&path));
                 let response = client.send(&target, &call).await?;

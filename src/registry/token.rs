@@ -28,6 +28,11 @@ impl Scopes {
         Scopes(vec![format!("repository:{repository}:{actions}")])
     }
 
+    /// Removing from one repository (the distribution project asks for an action of its own).
+    pub(super) fn removing(repository: &str) -> Self {
+        Scopes(vec![format!("repository:{repository}:pull,push,delete")])
+    }
+
     /// Reading from another repository too: mounting needs both in one token.
     pub(super) fn and_pull(mut self, repository: &str) -> Self {
         let more = format!("repository:{repository}:pull");
@@ -155,5 +160,6 @@ mod tests {
         let push = Scopes::new("a/b", Direction::Push).and_pull("c").and_pull("c");
         assert_eq!(push.0, ["repository:a/b:pull,push", "repository:c:pull"]);
         assert_eq!(Scopes::new("a", Direction::Pull).0, ["repository:a:pull"]);
+        assert_eq!(Scopes::removing("a").0, ["repository:a:pull,push,delete"]);
     }
 }

@@ -59,13 +59,28 @@ pub(crate) fn config(
     }
     for text in flags.cache_from.iter().filter(|t| !t.is_empty()) {
         match place("--cache-from", text, "src")? {
-            Place::At(export) => config.from.push(export.location),
+            Place::At(export) => {
+                // What was given may be a repository of records or an image that holds its own.
+                if let CacheLocation::Registry(reference) = &export.location {
+                    config.from.push(CacheLocation::Image(reference.clone()));
+                }
+                config.from.push(export.location);
+            }
+            Place::Inline(Some(image)) => config.from.push(CacheLocation::Image(image)),
+            Place::Inline(None) => match destinations.first() {
+                Some(image) => config.from.push(CacheLocation::Image(image.clone())),
+                None => {
+                    return Err(Usage::new("--cache-from type=inline names no image")
+                        .help("write type=inline,ref=IMAGE, or give --destination"));
+                }
+            },
             Place::Other(kind) => remarks.push(other("--cache-from", &kind)),
         }
     }
     for text in flags.cache_to.iter().filter(|t| !t.is_empty()) {
         match place("--cache-to", text, "dest")? {
             Place::At(export) => config.to.push(export),
+            Place::Inline(_) => config.inline = true,
             Place::Other(kind) => remarks.push(other("--cache-to", &kind)),
         }
     }
@@ -91,6 +106,10 @@ fn mounts(flags: &Cache, remarks: &mut Vec<String>) -> Result<MountCacheConfig, 
         for text in given.iter().filter(|t| !t.is_empty()) {
             match place(flag, text, directory)? {
                 Place::At(export) => locations.push(export.location),
+                Place::Inline(_) => {
+                    return Err(Usage::new(format!("'{text}' for {flag}: an image holds no cache mounts"))
+                        .help("write type=registry,ref=REPOSITORY or oci:DIR"));
+                }
                 Place::Other(kind) => remarks.push(other(flag, &kind)),
             }
         }
@@ -147,6 +166,8 @@ pub(crate) fn location(text: &str) -> Result<CacheLocation, Usage> {
 
 enum Place {
     At(CacheExport),
+    /// The image itself, or another one.
+    Inline(Option<Reference>),
     /// A kind that only other builders have.
     Other(String),
 }
@@ -185,7 +206,9 @@ fn place(flag: &str, text: &str, directory: &str) -> Result<Place, Usage> {
         "local" if !path.is_empty() => CacheLocation::Directory(Path::new(path).to_owned()),
         "registry" => return wrong("names no repository"),
         "local" => return wrong("names no directory"),
-        "gha" | "s3" | "azblob" | "inline" => return Ok(Place::Other(kind.to_owned())),
+        "inline" if reference.is_empty() => return Ok(Place::Inline(None)),
+        "inline" => return Ok(Place::Inline(Some(places::reference(flag, reference)?))),
+        "gha" | "s3" | "azblob" => return Ok(Place::Other(kind.to_owned())),
         _ => return wrong("has no type that is known"),
     };
     Ok(Place::At(CacheExport { location, mode }))
@@ -303,7 +326,7 @@ mod tests {
             ..flags()
         };
         let caching = of(&flags, &[], true).unwrap();
-        assert_eq!(shown(&caching.config.from), ["h.io/a", "/b"]);
+        assert_eq!(shown(&caching.config.from), ["of the image h.io/a", "h.io/a", "/b"]);
         let to = &caching.config.to[0];
         assert_eq!((to.location.to_string().as_str(), to.mode), ("h.io/c", CacheMode::Max));
         assert_eq!(caching.remarks.len(), 1, "{:?}", caching.remarks);
@@ -313,6 +336,20 @@ mod tests {
             let flags = Cache { cache_from: vec![wrong.into()], ..flags.clone() };
             assert!(of(&flags, &[], true).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_image_may_be_its_own_cache() {
+        let inline = |from: &str, to: &str| {
+            let flags =
+                Cache { cache: false, cache_from: vec![from.into()], cache_to: vec![to.into()], ..flags() };
+            of(&flags, &[], true).unwrap().config
+        };
+        let config = inline("type=inline", "type=inline");
+        assert_eq!(shown(&config.from), ["of the image example.com/team/app:1"]);
+        assert!(config.inline && config.to.is_empty());
+        let other = inline("type=inline,ref=h.io/a:2", "h.io/c");
+        assert_eq!((shown(&other.from), other.inline), (vec!["of the image h.io/a:2".to_owned()], false));
     }
 
     #[test]

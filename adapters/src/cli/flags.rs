@@ -402,10 +402,10 @@ pub(crate) struct Cache {
     /// Directory with base images and results of steps
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) cache_dir: String,
-    /// Where results are looked up too: REPOSITORY, type=registry,ref=REPOSITORY or type=local,src=DIR; repeatable
+    /// Where results are looked up too: REPOSITORY, type=registry,ref=REPOSITORY, type=inline,ref=IMAGE or type=local,src=DIR; repeatable
     #[arg(long, value_name = "WHERE")]
     pub(crate) cache_from: Vec<String>,
-    /// Where results are kept too: as --cache-from, with mode=min for the image's own layers only; repeatable
+    /// Where results are kept too: as --cache-from (type=inline: in the image itself), with mode=min for the image's own layers only; repeatable
     #[arg(long, value_name = "WHERE")]
     pub(crate) cache_to: Vec<String>,
     /// Where RUN --mount=type=cache directories are restored from: as --cache-from, or oci:DIR; repeatable

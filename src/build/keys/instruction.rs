@@ -1,11 +1,13 @@
 //! What an instruction itself puts into its key, and what it reads of other trees.
 
 use crate::cache::Components;
+use crate::config::BuildConfig;
 use crate::plan::{
     Access, Action, CacheMount, CopyFrom, CopySource, CopyStep, FileOwner, RunMount, RunMountKind,
     RunNetwork, RunSecurity, RunStep,
 };
 
+use super::super::demands::network;
 use super::Input;
 
 /// The keyword of an instruction.
@@ -57,7 +59,7 @@ pub(super) fn reads(action: &Action) -> Vec<Input> {
     }
 }
 
-pub(super) fn run_components(parts: &mut Components, run: &RunStep) {
+pub(super) fn run_components(parts: &mut Components, run: &RunStep, config: &BuildConfig) {
     parts.add_list("command", &run.argv).add("user", &run.user).add("working directory", &run.workdir);
     if let Some(script) = &run.script {
         parts.add_list("script", [&script.name, &script.content]);
@@ -66,10 +68,17 @@ pub(super) fn run_components(parts: &mut Components, run: &RunStep) {
         let target = mount.target.as_deref().unwrap_or_default();
         parts.add_list(format!("mount {target}"), mount_words(mount));
     }
-    match run.network {
+    match network(config, run) {
         RunNetwork::Default => {}
         RunNetwork::None => drop(parts.add("network", "none")),
         RunNetwork::Host => drop(parts.add("network", "host")),
+    }
+    // The names, as in BuildKit (`solver/llbsolver/ops/exec.go`): an address may be another each time.
+    if !config.steps.hosts.is_empty() {
+        parts.add_list("hosts", config.steps.hosts.iter().map(|(_, name)| name));
+    }
+    if let Some(name) = &config.steps.hostname {
+        parts.add("host name", name);
     }
     if run.security == RunSecurity::Insecure {
         parts.add("security", "insecure");

@@ -198,7 +198,7 @@ impl<'a> KeyMaker<'a> {
         let mut independent = false;
         match action {
             Action::Metadata => return Ok(None),
-            Action::Run(run) => run_components(&mut own, run),
+            Action::Run(run) => run_components(&mut own, run, self.config),
             Action::Workdir(workdir) => {
                 own.add("path", &workdir.path).add("user", &workdir.user);
             }

@@ -42,7 +42,7 @@ impl Place {
         registry: &Registry,
     ) -> Result<Option<Place>, CacheError> {
         let backend = match location {
-            CacheLocation::Registry(reference) => {
+            CacheLocation::Registry(reference) | CacheLocation::Image(reference) => {
                 Backend::Repository(RepositoryCache::new(registry, reference))
             }
             CacheLocation::Directory(path) if write => Backend::Local(LocalCache::create(path)?),
