@@ -20,6 +20,7 @@ mod early_push;
 mod endurance;
 mod failure;
 mod fetch;
+mod github;
 mod hiding;
 mod hostile;
 mod images;

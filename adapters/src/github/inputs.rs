@@ -18,6 +18,8 @@ const PLAIN: Dialect = Dialect {
         ("tags", Meaning::Is(Key::Destinations)),
         ("file", Meaning::Is(Key::Dockerfile)),
         ("secrets", Meaning::Is(Key::SecretValues)),
+        ("mode", Meaning::Own),
+        ("digests", Meaning::OwnItems),
         ("images", Meaning::Own),
         ("github-token", Meaning::Own),
         ("artifacts", Meaning::Own),
@@ -76,6 +78,9 @@ pub(super) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
         apply(&metadata, annotated, &mut read.settings)?;
         github.warnings.extend(metadata.warnings.iter().cloned());
         github.metadata = Some(metadata);
+    }
+    if let Some(mode) = read.own("mode").map(str::trim).filter(|mode| *mode != "build") {
+        return Err(Usage::new(format!("there is no mode {mode}")).help("leave it out, or write build"));
     }
     notice(&read, &mut github.notices);
     context(&mut read, &facts, env)?;

@@ -45,7 +45,7 @@ pub(super) fn outputs(
     }
     match metadata {
         Some(metadata) => all.extend(of_rules(metadata)),
-        None if !outcome.pushed.is_empty() => all.push(("tags", whole(&outcome.pushed))),
+        None if !outcome.pushed.is_empty() => all.extend(of_rules(&without_rules(job, outcome))),
         None => {}
     }
     all.iter().map(|(name, value)| entry(name, value, token)).collect()
@@ -64,8 +64,24 @@ pub(super) fn several(made: &[Made<'_>], token: fn() -> String) -> String {
     text
 }
 
-fn whole(references: &[Reference]) -> String {
-    references.iter().map(Reference::whole).collect::<Vec<_>>().join("\n")
+/// What rules would have come to, had they made what the inputs say.
+fn without_rules(job: &Job, outcome: &BuildOutcome) -> Metadata {
+    let names = outcome.pushed.iter().map(|r| r.tag().unwrap_or("latest").to_owned());
+    let mut tag_names: Vec<String> = Vec::new();
+    for name in names {
+        if !tag_names.contains(&name) {
+            tag_names.push(name);
+        }
+    }
+    Metadata {
+        version: tag_names.first().cloned().unwrap_or_default(),
+        tags: outcome.pushed.iter().map(Reference::whole).collect(),
+        tag_names,
+        labels: job.config.labels.clone(),
+        annotations: job.config.annotations.clone(),
+        levels: vec!["manifest".to_owned()],
+        warnings: Vec::new(),
+    }
 }
 
 /// The manifest of each platform, as JSON.

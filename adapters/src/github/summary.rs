@@ -52,7 +52,7 @@ impl Summary<'_> {
             let _ = writeln!(out, "\n```\ndocker pull {}@{}\n```", place(first), outcome.digest);
         }
         self.steps(&outcome.steps, &mut out);
-        layers(&outcome.layers, &mut out);
+        self.layers(&outcome.layers, &mut out);
         self.findings(&mut out);
         out.push('\n');
         out
@@ -83,6 +83,23 @@ impl Summary<'_> {
         more(steps.len(), "steps", out);
     }
 
+    /// New layers one by one, the base's together.
+    fn layers(&self, layers: &[LayerOutcome], out: &mut String) {
+        if layers.is_empty() {
+            return;
+        }
+        out.push_str("\n#### Layers\n\n| Made by | Size |\n|---|--:|\n");
+        let (base, new): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.from_base);
+        if !base.is_empty() {
+            let size: u64 = base.iter().map(|layer| layer.descriptor.size).sum();
+            let _ = writeln!(out, "| the base image ({}) | {} |", base.len(), bytes(size));
+        }
+        for layer in new.iter().take(MOST_ROWS) {
+            let _ = writeln!(out, "| {} | {} |", self.text(&layer.created_by), bytes(layer.descriptor.size));
+        }
+        more(new.len(), "layers", out);
+    }
+
     /// What checks found; the page shows ten of them at most beside the files.
     fn findings(&self, out: &mut String) {
         if self.places.is_empty() {
@@ -111,25 +128,6 @@ fn place(reference: &yadokari::image::Reference) -> String {
     format!("{}/{}", reference.registry(), reference.repository())
 }
 
-/// New layers one by one, the base's together.
-fn layers(layers: &[LayerOutcome], out: &mut String) {
-    if layers.is_empty() {
-        return;
-    }
-    out.push_str("\n#### Layers\n\n| Made by | Size |\n|---|--:|\n");
-    let (base, new): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.from_base);
-    if !base.is_empty() {
-        let size: u64 = base.iter().map(|layer| layer.descriptor.size).sum();
-        let _ = writeln!(out, "| the base image, {} layers | {} |", base.len(), bytes(size));
-    }
-    for layer in new.iter().take(MOST_ROWS) {
-        let made: String =
-            clean(layer.created_by.replace('\n', " ").as_bytes()).chars().take(LONGEST_TEXT).collect();
-        let _ = writeln!(out, "| {} | {} |", code(&made), bytes(layer.descriptor.size));
-    }
-    more(new.len(), "layers", out);
-}
-
 fn more(all: usize, what: &str, out: &mut String) {
     let more = all.saturating_sub(MOST_ROWS);
     if more > 0 {
@@ -154,7 +152,7 @@ fn escaped(text: &str) -> String {
     for c in text.chars() {
         match c {
             // Punctuation that starts emphasis, links, mentions, code or a cell.
-            '&' | '<' | '>' | '|' | '`' | '\\' | '*' | '_' | '[' | ']' | '@' | '~' | '#' | '$' => {
+            '&' | '<' | '>' | '|' | '`' | '\\' | '*' | '_' | '[' | ']' | '@' | '~' => {
                 let _ = write!(out, "&#{};", c as u32); // writing to a String cannot fail
             }
             c => out.push(c),

@@ -167,11 +167,16 @@ fn outputs_are_appended_in_the_runners_format() {
         ("repository", "ghcr.io/o/n".to_owned()),
         ("tags", "ghcr.io/o/n:1\nghcr.io/o/n:2".to_owned()),
         ("size", "0".to_owned()),
+        ("version", "1".to_owned()),
+        ("tag-names", "1\n2".to_owned()),
+        ("labels", String::new()),
+        ("annotations", String::new()),
         ("platform-digests", format!("{{\"{}\":\"{digest}\"}}", outcome.platform)),
     ];
     let mut outputs = outputs;
     let metadata: serde_json::Value = serde_json::from_str(&outputs.remove("metadata").unwrap()).unwrap();
     assert_eq!(metadata["containerimage.digest"], digest.to_string());
+    assert!(outputs.remove("json").unwrap().starts_with('{'));
     assert_eq!(outputs, expected.map(|(k, v)| (k.to_owned(), v)).into());
     let summary = fs::read_to_string(summary).unwrap();
     assert!(summary.contains(&digest.to_string()), "{summary}");
