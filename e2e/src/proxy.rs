@@ -15,6 +15,10 @@ pub enum Fault {
     Status(u16, Option<u32>),
     /// The proxy answers itself: status, header lines and body.
     Answer(u16, &'static str, &'static str),
+    /// The proxy answers with a redirect to the same path below this URL.
+    Redirect(String),
+    /// Whoever asks is not told to the registry.
+    Anonymous,
     /// The connection is closed after this many bytes of the answer.
     CutAnswer(usize),
     /// The connection is closed after this many bytes of the request's body; no answer.
@@ -172,6 +176,12 @@ impl State {
             }
             Some(Fault::Answer(status, headers, body)) => {
                 return answer(&mut client, status, headers, body);
+            }
+            Some(Fault::Redirect(base)) => {
+                return answer(&mut client, 307, &format!("Location: {base}{}\r\n", head.target), "");
+            }
+            Some(Fault::Anonymous) => {
+                head.lines.retain(|line| !line.to_ascii_lowercase().starts_with("authorization:"));
             }
             Some(Fault::CutAnswer(bytes)) => down_limit = bytes,
             Some(Fault::CutRequest(bytes)) => up_limit = bytes,

@@ -89,8 +89,12 @@ impl Registry {
 
     /// Asks for a token, which [`TokenServer`] gives to who knows the password (Bearer).
     pub fn with_tokens() -> Registry {
+        Self::with_tokens_of(TokenServer::start())
+    }
+
+    /// The same with tokens of this server.
+    pub fn with_tokens_of(tokens: TokenServer) -> Registry {
         let directory = scratch();
-        let tokens = TokenServer::start();
         let auth = format!(
             "auth:\n  token: {{realm: \"{}\", service: e2e, issuer: e2e, rootcertbundle: {}}}\n",
             tokens.realm(),

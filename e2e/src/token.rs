@@ -30,6 +30,16 @@ pub struct TokenServer {
 impl TokenServer {
     /// Starts one on a loopback port.
     pub fn start() -> TokenServer {
+        Self::with_life(300)
+    }
+
+    /// Starts one whose tokens are good for two seconds, though it says that they are for minutes.
+    /// The registry's clock may be a minute wrong (distribution's `registry/auth/token`).
+    pub fn forgetful() -> TokenServer {
+        Self::with_life(-58)
+    }
+
+    fn with_life(life: i64) -> TokenServer {
         let directory = scratch();
         let (key, certificate) = (directory.path().join("key"), directory.path().join("cert"));
         let mut openssl = Command::new("openssl");
@@ -39,7 +49,7 @@ impl TokenServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port");
         let port = listener.local_addr().expect("an address").port();
         let scopes = Arc::new(Mutex::new(Vec::new()));
-        let signer = Signer { key, certificate };
+        let signer = Signer { key, certificate, life };
         let remembered = Arc::clone(&scopes);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -69,6 +79,8 @@ impl TokenServer {
 struct Signer {
     key: PathBuf,
     certificate: PathBuf,
+    /// Seconds until a token's end.
+    life: i64,
 }
 
 impl Signer {
@@ -101,7 +113,7 @@ impl Signer {
         let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [der(&self.certificate)]});
         let claims = json!({
             "iss": "e2e", "sub": USER, "aud": "e2e", "jti": format!("{now}"),
-            "iat": now - 10, "nbf": now - 10, "exp": now + 300, "access": access,
+            "iat": now - 100, "nbf": now - 100, "exp": now as i64 + self.life, "access": access,
         });
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));

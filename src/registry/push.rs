@@ -243,8 +243,9 @@ impl Client {
         let call = Call::new(Method::PUT, session).feed(feed.clone());
         let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::NO_CONTENT];
         let response = match self.expect(target, &call, &wanted).await {
-            // The session went away, with the instance that held it: a new one will do.
-            Err(mut failure) if is_status(&failure, 404) => {
+            // The session went away, with the instance that held it, or holds a part of an earlier
+            // attempt: a new one will do.
+            Err(mut failure) if is_lost_session(&failure) => {
                 failure.transient = true;
                 return Err(failure);
             }
@@ -292,8 +293,13 @@ fn check_claim(target: &Target, response: &Response, digest: &Digest) -> Result<
     }
 }
 
-fn is_status(failure: &Failure, wanted: u16) -> bool {
-    matches!(&*failure.error, RegistryError::Status { status, .. } if *status == wanted)
+/// Whether an upload failed for the sake of its session (distribution spec, "Error Codes").
+fn is_lost_session(failure: &Failure) -> bool {
+    match &*failure.error {
+        RegistryError::Status { status: 404 | 416, .. } => true,
+        RegistryError::Status { status: 400, message, .. } => message.contains("BLOB_UPLOAD_"),
+        _ => false,
+    }
 }
 
 /// A repository without the tag.

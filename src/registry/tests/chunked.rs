@@ -23,6 +23,13 @@ impl Fake {
     ) -> Option<Option<Reply>> {
         if request.header("transfer-encoding").is_none() {
             let length = request.header("content-length").map_or(0, |l| l.parse().expect("a length"));
+            if length > 0
+                && let Some(cut) = self.state().cut_upload.take()
+            {
+                // Whoever reads less than came resets the connection, wherever the other side is.
+                let _ = reader.read_exact(&mut vec![0; cut]);
+                return None;
+            }
             request.body.resize(length, 0);
             return reader.read_exact(&mut request.body).ok().map(|()| None);
         }

@@ -2,11 +2,13 @@
 
 mod auth;
 mod chunked;
+mod cuts;
 mod fake;
 mod growing;
 mod mirror;
 mod pull;
 mod push;
+mod quirks;
 mod tls;
 
 use std::sync::{Arc, Mutex};

@@ -43,6 +43,8 @@ fn an_upload_that_fails_starts_anew() {
         reply(429).with("Retry-After", "0"),
         hang_up(),
         reply(404).body(r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#),
+        reply(400).body(r#"{"errors":[{"code":"BLOB_UPLOAD_INVALID","message":"blob upload invalid"}]}"#),
+        reply(416).body(r#"{"errors":[{"code":"RANGE_INVALID","message":"invalid content range"}]}"#),
     ] {
         let fake = Fake::start();
         let bench = Bench::new();
