@@ -118,8 +118,13 @@ fn complain(text: &str) -> u8 {
 
 /// Prints what was asked for; a closed pipe is the reader's wish and no error.
 fn print(text: &str) -> u8 {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`], of what may be no text.
+fn print_bytes(bytes: &[u8]) -> u8 {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => 0,
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
         Err(e) => complain(&format!("error: cannot write to standard output: {e}\n")),

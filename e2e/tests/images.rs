@@ -2,6 +2,8 @@
 
 mod copy;
 mod disk;
+mod index;
+mod inspect;
 
 use std::path::Path;
 use std::process::Command;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::config::NamedContext;
 use crate::dockerfile::{Dockerfile, suggest};
 use crate::image::{
-    Descriptor, Digest, History, ImageConfig, Manifest, ManifestOrIndex, MediaType, OciLayout, Platform,
-    Reference,
+    Descriptor, Digest, History, ImageConfig, Index, Manifest, ManifestError, ManifestOrIndex, MediaType,
+    OciLayout, Platform, Reference,
 };
 use crate::plan::{BaseImage, Bases, CopyFrom, FromImage, Plan, StageBase};
 use crate::registry::{Direction, Network, RawManifest, Registry, RegistryError};
@@ -133,8 +133,7 @@ impl<'a> Images<'a> {
                     return Ok(self.bases.with_local_layers(image));
                 }
                 ManifestOrIndex::Index(index) => {
-                    let chosen =
-                        index.select(platform).map_err(|e| Error::other(format!("{reference}: {e}")))?;
+                    let chosen = index.select(platform).map_err(|e| no_platform(reference, &index, &e))?;
                     pinned = pinned.clone_with_digest(chosen.digest.to_string());
                     found = self.manifest(&pinned)?;
                 }
@@ -246,10 +245,7 @@ fn resolved(
         )));
     }
     if config.os == "windows" {
-        return Err(Error::Other {
-            message: format!("{name} is a Windows image, and only Linux images can be built here"),
-            help: Some("build Windows images with Docker on a Windows host".to_owned()),
-        });
+        return Err(windows(name));
     }
     complete_history(&mut config, count);
     let layers = manifest
@@ -263,6 +259,22 @@ fn resolved(
         })
         .collect();
     Ok(ResolvedImage { digest, manifest, media_type, config, layers })
+}
+
+/// An index has nothing for the platform; one of Windows images never has.
+fn no_platform(reference: &Reference, index: &Index, error: &ManifestError) -> Error {
+    let mut named = index.manifests.iter().filter_map(|entry| entry.platform.as_ref()).peekable();
+    if named.peek().is_some() && named.all(|platform| platform.os == "windows") {
+        return windows(&reference.to_string());
+    }
+    Error::other(format!("{reference}: {error}"))
+}
+
+fn windows(name: &str) -> Error {
+    Error::Other {
+        message: format!("{name} is a Windows image, and only Linux images can be built here"),
+        help: Some("build Windows images with Docker on a Windows host".to_owned()),
+    }
 }
 
 /// Gives every layer of a base a history entry, as BuildKit does: readers count one for each layer.

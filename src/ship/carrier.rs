@@ -9,7 +9,7 @@ use crate::keychain::Keychain;
 use crate::registry::{Network, Registry};
 
 use super::send::repositories;
-use super::{ShipError, Source, save, send};
+use super::{ArtifactFile, IndexConfig, ShipError, Source, artifact, index, save, send};
 
 /// Brings images from place to place.
 #[derive(Debug)]
@@ -106,6 +106,32 @@ impl Carrier {
         names: &[Reference],
     ) -> Result<Shipped, ShipError> {
         save::docker_archive(self, source, path, names)
+    }
+
+    /// Makes an index of images, with the platform that each one's config names, and tags it at every
+    /// destination. The images are brought there first; indexes among them are taken apart.
+    ///
+    /// # Errors
+    /// Two images for one platform; something cannot be had or sent.
+    pub fn create_index(
+        &self,
+        sources: &[Source],
+        destinations: &[Reference],
+        config: &IndexConfig,
+    ) -> Result<Shipped, ShipError> {
+        self.network.block_on(index::create(self, sources, destinations, config))
+    }
+
+    /// Brings files to every destination, as one image with a layer for each.
+    ///
+    /// # Errors
+    /// Something cannot be sent.
+    pub fn send_files(
+        &self,
+        files: &[ArtifactFile],
+        destinations: &[Reference],
+    ) -> Result<Shipped, ShipError> {
+        self.network.block_on(artifact::send(self, files, destinations))
     }
 
     pub(super) fn registry(&self) -> &Registry {

@@ -5,15 +5,19 @@
 //! archives. Manifests move as the bytes they are: no digest changes on the way.
 
 mod archive;
+mod artifact;
 mod carrier;
 mod docker_archive;
 mod error;
+mod index;
 mod referrers;
 mod save;
 mod send;
 mod source;
 mod tree;
 
+pub use artifact::ArtifactFile;
 pub use carrier::{Carrier, Shipped};
 pub use error::ShipError;
+pub use index::IndexConfig;
 pub use source::{ArchiveKind, Place, Source};

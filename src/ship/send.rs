@@ -2,11 +2,11 @@
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::image::{Descriptor, Reference};
+use crate::image::{Descriptor, ManifestOrIndex, Reference};
 use crate::registry::{Blob, BlobContent};
 
 use super::source::Blobs;
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 use super::{Carrier, ShipError, Shipped, Source, referrers};
 
 /// Blobs looked after at once; the registry's own limits say how many of them are on their way.
@@ -46,9 +46,46 @@ pub(super) async fn send(
     Ok(Shipped { digest: root.digest, images: tree.images() })
 }
 
-/// Brings all that the root names into a repository, and the root by its digest if it is not
-/// going to be tagged.
+/// Brings all that the root names into a repository.
 pub(super) async fn contents(
+    carrier: &Carrier,
+    source: &Source,
+    tree: &Tree,
+    to: &Reference,
+    nearer: &[Reference],
+) -> Result<(), ShipError> {
+    blobs(carrier, source, tree, to, nearer).await?;
+    let below = tree.nodes.len() - 1;
+    manifests(carrier, &tree.nodes[..below], to).await
+}
+
+/// Brings the images of a tree into a repository, but no index of theirs.
+pub(super) async fn images(
+    carrier: &Carrier,
+    source: &Source,
+    tree: &Tree,
+    to: &Reference,
+    nearer: &[Reference],
+) -> Result<(), ShipError> {
+    blobs(carrier, source, tree, to, nearer).await?;
+    let is_image = |node: &&Node| matches!(node.parsed, ManifestOrIndex::Manifest(_));
+    manifests(carrier, tree.nodes.iter().filter(is_image), to).await
+}
+
+/// Puts manifests by their digests.
+async fn manifests(
+    carrier: &Carrier,
+    nodes: impl IntoIterator<Item = &Node>,
+    to: &Reference,
+) -> Result<(), ShipError> {
+    for node in nodes {
+        let to = to.clone_with_digest(node.raw.digest.to_string());
+        carrier.registry().put_manifest(&to, node.raw.bytes.clone(), &node.raw.media_type).await?;
+    }
+    Ok(())
+}
+
+async fn blobs(
     carrier: &Carrier,
     source: &Source,
     tree: &Tree,
@@ -65,11 +102,6 @@ pub(super) async fn contents(
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>()
         .await?;
-    let below = tree.nodes.len() - 1;
-    for node in &tree.nodes[..below] {
-        let to = to.clone_with_digest(node.raw.digest.to_string());
-        carrier.registry().put_manifest(&to, node.raw.bytes.clone(), &node.raw.media_type).await?;
-    }
     Ok(())
 }
 

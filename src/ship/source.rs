@@ -225,10 +225,18 @@ impl Source {
     /// # Errors
     /// It is larger than 8 MiB, cannot be had, or is not what the descriptor says.
     pub fn config(&self, carrier: &Carrier, descriptor: &Descriptor) -> Result<Vec<u8>, ShipError> {
+        carrier.network().block_on(self.config_bytes(carrier, descriptor))
+    }
+
+    /// As [`config`](Self::config), for who waits for the network already.
+    pub(super) async fn config_bytes(
+        &self,
+        carrier: &Carrier,
+        descriptor: &Descriptor,
+    ) -> Result<Vec<u8>, ShipError> {
         match &self.blobs {
             Blobs::Registry(reference) => {
-                let fetched = carrier.registry().blob_bytes(reference, descriptor, MAX_CONFIG);
-                Ok(carrier.network().block_on(fetched)?)
+                Ok(carrier.registry().blob_bytes(reference, descriptor, MAX_CONFIG).await?)
             }
             _ => self.small(descriptor, MAX_CONFIG),
         }

@@ -143,7 +143,17 @@ fn target(flags: &Flags) -> Result<Option<String>, Usage> {
 pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Usage> {
     match text {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|e| Usage::new(format!("--custom-platform: {e}"))),
+        text => {
+            let platform: Platform =
+                text.parse().map_err(|e| Usage::new(format!("--custom-platform: {e}")))?;
+            if platform.os == "windows" {
+                return Err(Usage::new(format!(
+                    "images for {platform} cannot be built: only Linux ones can"
+                ))
+                .help("build Windows images with Docker on a Windows host"));
+            }
+            Ok(Some(platform))
+        }
     }
 }
 
@@ -151,7 +161,11 @@ fn pairs(flag: &str, items: &[String]) -> Result<Vec<(String, String)>, Usage> {
     items.iter().map(|item| key_value(flag, item)).collect()
 }
 
-fn image_format(text: &str) -> Result<Option<ImageFormat>, Usage> {
+/// `--image-format`
+///
+/// # Errors
+/// It is none.
+pub(crate) fn image_format(text: &str) -> Result<Option<ImageFormat>, Usage> {
     match text {
         "" => Ok(None),
         "oci" => Ok(Some(ImageFormat::Oci)),
@@ -254,7 +268,22 @@ pub(crate) fn gitlab_helper(flags: &Registry) -> Result<bool, Usage> {
 }
 
 fn result_files(flags: &Flags) -> Result<ResultFiles, Usage> {
-    let outputs = flags.result.output_file.iter().filter(|text| !text.is_empty()).map(|text| {
+    Ok(ResultFiles {
+        digest: path(&flags.result.digest_file),
+        name: path(&flags.result.image_name_with_digest_file),
+        name_tag: path(&flags.result.image_name_tag_with_digest_file),
+        metadata: path(&flags.result.metadata_file),
+        environment: path(&flags.result.env_file),
+        outputs: output_files(&flags.result.output_file)?,
+    })
+}
+
+/// `--output-file`
+///
+/// # Errors
+/// There is no such result, or it names no file.
+pub(crate) fn output_files(typed: &[String]) -> Result<Vec<(Name, PathBuf)>, Usage> {
+    let outputs = typed.iter().filter(|text| !text.is_empty()).map(|text| {
         let (name, path) = key_value("--output-file", text)?;
         let path = self::path(&path).ok_or_else(|| {
             Usage::new(format!("--output-file '{text}' names no file"))
@@ -262,14 +291,7 @@ fn result_files(flags: &Flags) -> Result<ResultFiles, Usage> {
         })?;
         Ok((Name::parse(&name)?, path))
     });
-    Ok(ResultFiles {
-        digest: path(&flags.result.digest_file),
-        name: path(&flags.result.image_name_with_digest_file),
-        name_tag: path(&flags.result.image_name_tag_with_digest_file),
-        metadata: path(&flags.result.metadata_file),
-        environment: path(&flags.result.env_file),
-        outputs: outputs.collect::<Result<_, Usage>>()?,
-    })
+    outputs.collect()
 }
 
 fn path(text: &str) -> Option<PathBuf> {

@@ -148,7 +148,7 @@ fn targets_table(targets: &[Target]) -> String {
 }
 
 /// Columns as wide as their widest cell, with an empty line before; nothing without rows.
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(crate) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }

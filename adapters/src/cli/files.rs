@@ -50,11 +50,7 @@ pub(crate) fn write_results(
 ///
 /// # Errors
 /// The first file that cannot be written.
-pub(crate) fn write_digest(
-    files: &ResultFiles,
-    destinations: &[Reference],
-    digest: &Digest,
-) -> Result<(), FileError> {
+fn write_digest(files: &ResultFiles, destinations: &[Reference], digest: &Digest) -> Result<(), FileError> {
     if let Some(path) = &files.digest {
         write(path, digest.to_string().as_bytes())?;
     }
@@ -66,6 +62,30 @@ pub(crate) fn write_digest(
     }
     if let Some(path) = &files.name_tag {
         write(path, lines(&|d| format!("{}:{}", repository(d), d.tag().unwrap_or("latest"))).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes all files for an image that was not built here but brought to these destinations.
+///
+/// # Errors
+/// The first file that cannot be written.
+pub(crate) fn write_shipped(
+    files: &ResultFiles,
+    destinations: &[Reference],
+    digest: &Digest,
+) -> Result<(), FileError> {
+    write_digest(files, destinations, digest)?;
+    if let Some(path) = &files.environment {
+        let lines = results::NAMES.iter().filter_map(|name| {
+            name.of_pushed(destinations, digest).map(|value| format!("{}={value}\n", name.variable))
+        });
+        write(path, lines.collect::<String>().as_bytes())?;
+    }
+    for (name, path) in &files.outputs {
+        if let Some(value) = name.of_pushed(destinations, digest) {
+            write(path, value.as_bytes())?;
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use yadokari::config::{BuildConfig, BuildOutcome};
-use yadokari::image::Reference;
+use yadokari::image::{Digest, Reference};
 
 use crate::usage::Usage;
 use crate::vocabulary::suggest;
@@ -54,20 +54,33 @@ impl Name {
 
     /// Its value; none of what names an image in a registry where nothing was pushed.
     pub(crate) fn value(self, config: &BuildConfig, outcome: &BuildOutcome) -> Option<String> {
-        let first = outcome.pushed.first();
-        let all = |text: &dyn Fn(&Reference) -> String| {
-            first.map(|_| outcome.pushed.iter().map(text).collect::<Vec<_>>().join(","))
-        };
         match self.output {
-            "digest" => Some(outcome.digest.to_string()),
-            "image" => first.map(Reference::whole),
-            "image-ref" => first.map(|r| format!("{}/{}@{}", r.registry(), r.repository(), outcome.digest)),
-            "tags" => all(&Reference::whole),
-            "images" => all(&|r| format!("{}@{}", r.whole(), outcome.digest)),
             "image-id" => Some(outcome.config_digest.to_string()),
             "size" => Some(outcome.compressed_size().to_string()),
             "platform" => Some(outcome.platform.to_string()),
-            _ => Some(metadata(config, outcome).to_string()),
+            "metadata" => Some(metadata(config, outcome).to_string()),
+            _ => self.of_pushed(&outcome.pushed, &outcome.digest),
+        }
+    }
+
+    /// Whether it is known of everything that was pushed, built here or not.
+    pub(crate) fn is_of_pushed(self) -> bool {
+        matches!(self.output, "digest" | "image" | "image-ref" | "tags" | "images")
+    }
+
+    /// Its value for what was pushed, whatever that is; none of what only a build knows.
+    pub(crate) fn of_pushed(self, pushed: &[Reference], digest: &Digest) -> Option<String> {
+        let first = pushed.first();
+        let all = |text: &dyn Fn(&Reference) -> String| {
+            first.map(|_| pushed.iter().map(text).collect::<Vec<_>>().join(","))
+        };
+        match self.output {
+            "digest" => Some(digest.to_string()),
+            "image" => first.map(Reference::whole),
+            "image-ref" => first.map(|r| format!("{}/{}@{digest}", r.registry(), r.repository())),
+            "tags" => all(&Reference::whole),
+            "images" => all(&|r| format!("{}@{digest}", r.whole())),
+            _ => None,
         }
     }
 }

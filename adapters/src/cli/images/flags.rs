@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use yadokari::image::Platform;
 
+use crate::cli::config;
 use crate::cli::flags::{Log, Registry};
 use crate::cli::job::ResultFiles;
+use crate::cli::results::Name;
 use crate::usage::Usage;
 
 /// `yadokari push`
@@ -91,9 +93,25 @@ pub(crate) struct Files {
     /// Write repository:tag@digest of each destination to a file
     #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     image_name_tag_with_digest_file: String,
+    /// Write the results to a file, each as NAME=VALUE: IMAGE_DIGEST, IMAGE_URL, IMAGE_REF and more
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    env_file: String,
+    /// Write one result to a file without a newline, such as digest=FILE or image-ref=FILE; repeatable
+    #[arg(long, value_name = "RESULT=FILE")]
+    output_file: Vec<String>,
 }
 
 impl Files {
+    /// `--output-file`, of what is known without a build.
+    fn outputs(&self) -> Result<Vec<(Name, PathBuf)>, Usage> {
+        let outputs = config::output_files(&self.output_file)?;
+        match outputs.iter().find(|(name, _)| !name.is_of_pushed()) {
+            Some((name, _)) => Err(Usage::new(format!("only a build has the result '{}'", name.output))
+                .help("ask for digest, image, image-ref, tags or images")),
+            None => Ok(outputs),
+        }
+    }
+
     /// The files that were asked for.
     pub(super) fn wanted(&self) -> Result<ResultFiles, Usage> {
         let file = |text: &str| match text {
@@ -108,7 +126,9 @@ impl Files {
             digest: file(&self.digest_file)?,
             name: file(&self.image_name_with_digest_file)?,
             name_tag: file(&self.image_name_tag_with_digest_file)?,
-            ..ResultFiles::default()
+            environment: file(&self.env_file)?,
+            outputs: self.outputs()?,
+            metadata: None,
         })
     }
 }

@@ -1,14 +1,21 @@
-//! Commands on images that are there: `push`, `pull`, `copy`.
+//! Commands on images that are there: `push`, `pull`, `copy`, `inspect`, `index` and `bundle`.
 
 mod flags;
+mod index;
+mod inspect;
 mod place;
 mod ship;
+mod tekton;
 
 use clap::Subcommand;
 
+use crate::cli::flags::as_pflag as pflag;
 use crate::env::Env;
 use crate::usage::Usage;
 use flags::{CopyFlags, PullFlags, PushFlags};
+use index::IndexCommand;
+use inspect::InspectFlags;
+use tekton::BundleCommand;
 
 /// A command on images that are there.
 #[derive(Debug, Clone, Subcommand)]
@@ -19,13 +26,23 @@ pub(crate) enum ImageCommand {
     Pull(Box<PullFlags>),
     /// Copy an image, with all its platforms, between registries, layouts and archives
     Copy(Box<CopyFlags>),
+    /// Say what an image is: its platform, size, settings, layers and history
+    Inspect(Box<InspectFlags>),
+    /// Join images for several platforms
+    #[command(subcommand)]
+    Index(IndexCommand),
+    /// Push Tekton resources as a bundle
+    #[command(subcommand)]
+    Bundle(BundleCommand),
 }
 
 /// Gives these commands pflag's grammar.
 pub(crate) fn as_pflag(all: clap::Command) -> clap::Command {
-    ["push", "pull", "copy"]
+    let all = ["push", "pull", "copy", "inspect"]
         .into_iter()
-        .fold(all, |all, name| all.mut_subcommand(name, crate::cli::flags::as_pflag))
+        .fold(all, |all, name| all.mut_subcommand(name, pflag));
+    all.mut_subcommand("index", |c| c.mut_subcommand("create", pflag))
+        .mut_subcommand("bundle", |c| c.mut_subcommand("push", pflag))
 }
 
 /// Carries one out; the exit code.
@@ -37,5 +54,8 @@ pub(crate) fn run(command: &ImageCommand, env: &Env) -> Result<u8, Usage> {
         ImageCommand::Push(flags) => ship::push(flags, env),
         ImageCommand::Pull(flags) => ship::pull(flags, env),
         ImageCommand::Copy(flags) => ship::copy(flags, env),
+        ImageCommand::Inspect(flags) => inspect::run(flags, env),
+        ImageCommand::Index(IndexCommand::Create(flags)) => index::create(flags, env),
+        ImageCommand::Bundle(BundleCommand::Push(flags)) => tekton::push(flags, env),
     }
 }

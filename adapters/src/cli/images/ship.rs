@@ -90,7 +90,7 @@ pub(super) fn push(flags: &PushFlags, env: &Env) -> Result<u8, Usage> {
         carrier.check(&destinations)?;
         let source = open(carrier, &place, platform.as_ref(), true)?;
         let shipped = carrier.send(&source, &destinations, false)?;
-        files::write_digest(&files, &destinations, &shipped.digest)?;
+        files::write_shipped(&files, &destinations, &shipped.digest)?;
         report(events, &destinations, &shipped);
         Ok(())
     })
@@ -129,7 +129,7 @@ pub(super) fn pull(flags: &PullFlags, env: &Env) -> Result<u8, Usage> {
             digest = digest.or(Some(saved.digest));
         }
         if let Some(digest) = digest {
-            files::write_digest(&files, std::slice::from_ref(&reference), &digest)?;
+            files::write_shipped(&files, std::slice::from_ref(&reference), &digest)?;
         }
         Ok(())
     })
@@ -155,7 +155,7 @@ pub(super) fn copy(flags: &CopyFlags, env: &Env) -> Result<u8, Usage> {
         for place in &all {
             save(carrier, &source, place, events)?;
         }
-        files::write_digest(&files, &registries, &source.root().digest)?;
+        files::write_shipped(&files, &registries, &source.root().digest)?;
         Ok(())
     })
 }
@@ -196,7 +196,8 @@ fn save(carrier: &Carrier, source: &Source, place: &Place, events: &Events) -> R
     Ok(())
 }
 
-fn report(events: &Events, destinations: &[Reference], shipped: &Shipped) {
+/// Says where the image is now.
+pub(super) fn report(events: &Events, destinations: &[Reference], shipped: &Shipped) {
     for destination in destinations {
         events.info(format!("pushed {}@{}", destination.whole(), shipped.digest));
     }
