@@ -53,6 +53,12 @@ pub(crate) trait Reporter: Sync {
     /// The platform's file cannot be written.
     fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError>;
 
+    /// What the platform had to do with a failure, if it had.
+    fn explain(&self, report: &str) -> Option<String> {
+        let _ = report;
+        None
+    }
+
     /// Reports a failure, which may show secrets, in addition to the log.
     ///
     /// # Errors
@@ -145,7 +151,8 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
         },
         Err(e) => Some((diagnostic::of_build(&e, display.color()), e.exit_code())),
     };
-    let code = failure.map_or(0, |(failure, code): (Failure, u8)| {
+    let code = failure.map_or(0, |(mut failure, code): (Failure, u8)| {
+        explained(&mut failure, reporter);
         display.failure(&failure);
         // The build has failed already.
         if let Err(error) = reporter.fail(&failure.report) {
@@ -155,6 +162,13 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
     });
     display.close();
     Ok(code)
+}
+
+/// Adds to a failure what the platform had to do with it.
+pub(crate) fn explained(failure: &mut Failure, reporter: &dyn Reporter) {
+    if let Some(text) = reporter.explain(&failure.report) {
+        failure.report += &format!("\nnote: {text}");
+    }
 }
 
 /// Puts the container's own files back after a build in place was killed; the exit code.

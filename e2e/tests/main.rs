@@ -21,6 +21,7 @@ mod endurance;
 mod failure;
 mod fetch;
 mod github;
+mod gitlab;
 mod hiding;
 mod hostile;
 mod images;
