@@ -1,5 +1,7 @@
 //! One build from a job to an exit code, the same for every front.
 
+use std::path::PathBuf;
+
 use yadokari::build;
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
@@ -13,6 +15,7 @@ use crate::cli::progress::text::{bytes, seconds};
 use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
 use crate::cli::{config, diagnostic, files, log, secrets};
 use crate::env::Env;
+use crate::platforms::cloudbuild;
 use crate::settings::land::TagRules;
 use crate::several::Made;
 use crate::usage::Usage;
@@ -107,7 +110,18 @@ pub(crate) enum EmitError {
 }
 
 /// No platform.
-pub(crate) struct CommandLine;
+#[derive(Debug, Default)]
+pub(crate) struct CommandLine {
+    /// Where Cloud Build's steps put what came out; kaniko writes there unasked.
+    builder_output: Option<PathBuf>,
+}
+
+impl CommandLine {
+    /// For a command line in this environment.
+    pub(crate) fn new(env: &Env) -> Self {
+        CommandLine { builder_output: env.get("BUILDER_OUTPUT").map(PathBuf::from) }
+    }
+}
 
 impl Reporter for CommandLine {
     fn sink(&self) -> Sink {
@@ -118,8 +132,18 @@ impl Reporter for CommandLine {
         Box::new(Bare)
     }
 
-    fn emit(&self, _: &Job, _: &BuildOutcome, _: &Events) -> Result<(), EmitError> {
-        Ok(())
+    fn emit(&self, _: &Job, outcome: &BuildOutcome, _: &Events) -> Result<(), EmitError> {
+        match &self.builder_output {
+            Some(directory) => cloudbuild::write_images(directory, std::iter::once(outcome)),
+            None => Ok(()),
+        }
+    }
+
+    fn emit_all(&self, made: &[Made<'_>], _: &Events) -> Result<(), EmitError> {
+        match &self.builder_output {
+            Some(directory) => cloudbuild::write_images(directory, made.iter().map(|made| &made.outcome)),
+            None => Ok(()),
+        }
     }
 }
 

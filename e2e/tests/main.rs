@@ -32,6 +32,8 @@ mod outputs;
 mod own_images;
 mod parallel;
 mod platforms;
+mod platforms_examples;
+mod platforms_native;
 mod probing;
 mod push;
 mod registry_faults;
