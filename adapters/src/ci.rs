@@ -4,7 +4,6 @@ use std::path::Path;
 
 use crate::env::Env;
 use crate::orders::Order;
-use crate::platforms::{self, SYSTEMS, System, gitea};
 use crate::session::Reporter;
 use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
@@ -18,12 +17,8 @@ pub(crate) enum Platform {
     Tekton,
     /// GitLab CI/CD
     Gitlab,
-    /// GitHub Actions
+    /// GitHub Actions, Gitea and Forgejo
     Github,
-    /// Gitea and Forgejo Actions
-    Gitea,
-    /// One of those that work by variables and files
-    Other(&'static System),
 }
 
 impl Platform {
@@ -33,34 +28,24 @@ impl Platform {
             Platform::Tekton => "tekton",
             Platform::Gitlab => "gitlab",
             Platform::Github => "github",
-            Platform::Gitea => "gitea",
-            Platform::Other(system) => system.name,
         }
     }
-
-    /// All of them, those first that are looked for first: a variable speaks for the job, Tekton's directories
-    /// only for the pod, in which another system's agent may run.
-    pub(crate) fn all() -> impl Iterator<Item = Platform> {
-        let others = SYSTEMS.into_iter().map(Platform::Other);
-        [Platform::Gitea, Platform::Github, Platform::Gitlab]
-            .into_iter()
-            .chain(others)
-            .chain([Platform::Tekton])
-    }
 }
+
+const ALL: [Platform; 3] = [Platform::Tekton, Platform::Gitlab, Platform::Github];
 
 /// The platform this process runs on.
 pub(crate) fn detect(env: &Env) -> Option<Platform> {
     detect_below(Path::new("/"), env)
 }
 
+/// A variable speaks for the job; Tekton's directories only for the pod, in which another
+/// system's agent may run.
 fn detect_below(root: &Path, env: &Env) -> Option<Platform> {
-    Platform::all().find(|platform| match platform {
+    ALL.into_iter().rev().find(|platform| match platform {
         Platform::Tekton => tekton::detect(root),
         Platform::Gitlab => gitlab::detect(env),
         Platform::Github => github::detect(env),
-        Platform::Gitea => gitea::detect(env),
-        Platform::Other(system) => (system.detect)(env),
     })
 }
 
@@ -76,12 +61,15 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
     };
     let (explain, words) = without_explain(words);
     let words = &words;
+    if platform == Platform::Github
+        && let Some(code) = github::index(words, env)?
+    {
+        return Ok(code);
+    }
     let front = match platform {
         Platform::Tekton => tekton::front(words)?,
         Platform::Gitlab => gitlab::front(words, env)?,
         Platform::Github => github::front(words, env)?,
-        Platform::Gitea => gitea::front(words, env)?,
-        Platform::Other(system) => platforms::front(system, words, env)?,
     };
     let order = Order { platform: Some(platform), settings: front.settings, explain };
     order.carry_out(env, front.reporter.as_ref())
@@ -119,10 +107,8 @@ pub(crate) fn more_arguments(settings: &mut Settings, words: &[String]) -> Resul
 }
 
 fn named(name: &str) -> Result<Platform, Usage> {
-    let spelling = if name == "forgejo" { "gitea" } else { name };
-    Platform::all().find(|p| p.name() == spelling).ok_or_else(|| {
-        let mut names: Vec<&str> = Platform::all().map(Platform::name).collect();
-        names.sort_unstable();
+    ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
+        let names = ALL.map(Platform::name);
         let error = Usage::new(format!("'{name}' is no CI platform we know"));
         match suggest(name, &names) {
             Some(other) => error.help(format!("did you mean {other}?")),
@@ -132,6 +118,6 @@ fn named(name: &str) -> Result<Platform, Usage> {
 }
 
 fn nowhere() -> Usage {
-    Usage::new("no CI platform is recognised by its variables")
+    Usage::new("no CI platform is recognised: neither Tekton, GitLab CI nor GitHub Actions")
         .help("name it, as in yadokari ci gitlab, or use yadokari build")
 }

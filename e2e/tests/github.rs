@@ -1,6 +1,8 @@
 //! Steps of GitHub Actions, read as the runner reads them.
 
 mod composite;
+mod container;
+mod index;
 
 use pretty_assertions::assert_eq;
 use serde_json::Value;

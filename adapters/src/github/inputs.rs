@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Github, facts};
-use crate::ci::{self, Front};
+use crate::ci;
 use crate::env::Env;
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
 use crate::settings::{Key, Origin, Settings};
@@ -19,7 +19,7 @@ const PLAIN: Dialect = Dialect {
         ("file", Meaning::Is(Key::Dockerfile)),
         ("secrets", Meaning::Is(Key::SecretValues)),
         ("mode", Meaning::Own),
-        ("digests", Meaning::OwnItems),
+        ("digests", Meaning::Own),
         ("images", Meaning::Own),
         ("github-token", Meaning::Own),
         ("artifacts", Meaning::Own),
@@ -47,11 +47,42 @@ const IGNORED: [(&str, &str); 5] = [
     ("allow", "an instruction that needs more than this job may do says so itself"),
 ];
 
-/// What the step's inputs ask for.
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Builds an image.
+    Build,
+    /// Joins images that are there.
+    Index,
+}
+
+/// What the step does.
+///
+/// # Errors
+/// Nothing that there is.
+pub(super) fn mode(env: &Env) -> Result<Mode, Usage> {
+    match variable(env, "mode").unwrap_or("build") {
+        "build" => Ok(Mode::Build),
+        "index" => Ok(Mode::Index),
+        mode => Err(Usage::new(format!("there is no mode {mode}")).help("write build or index")),
+    }
+}
+
+/// What the inputs say.
+pub(super) struct Told {
+    /// What everybody understands.
+    pub(super) settings: Settings,
+    /// What only this platform does.
+    pub(super) github: Github,
+    /// Images to join.
+    pub(super) digests: String,
+}
+
+/// Reads the step's inputs.
 ///
 /// # Errors
 /// Values that make no build.
-pub(super) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
+pub(super) fn read(words: &[String], env: &Env) -> Result<Told, Usage> {
     let mut github = Github::new(env);
     let images = env.get("INPUT_IMAGES").filter(|images| !images.trim().is_empty());
     let mut read = match images {
@@ -79,19 +110,17 @@ pub(super) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
         github.warnings.extend(metadata.warnings.iter().cloned());
         github.metadata = Some(metadata);
     }
-    if let Some(mode) = read.own("mode").map(str::trim).filter(|mode| *mode != "build") {
-        return Err(Usage::new(format!("there is no mode {mode}")).help("leave it out, or write build"));
-    }
     notice(&read, &mut github.notices);
     context(&mut read, &facts, env)?;
     github.artifacts = read.own_boolean("artifacts")?.unwrap_or(false);
+    let digests = read.own("digests").unwrap_or_default().to_owned();
     github.facts = Some(facts);
     let mut settings = read.settings;
     ci::more_arguments(&mut settings, words)?;
     settings.put(Key::Context, ".", Origin::platform("default of GitHub"))?;
     // build-push-action's default, which is no other platform's.
     settings.put(Key::Push, "false", Origin::platform("default of GitHub"))?;
-    Ok(Front { settings, reporter: Box::new(github) })
+    Ok(Told { settings, github, digests })
 }
 
 /// An input by either of its spellings.

@@ -60,7 +60,7 @@ honoured! {
     attests: ["ATTESTS" = "type=sbom,disabled=true"] => |j| assert!(!j.config.push);
     build_args: ["BUILD-ARGS" = "A=1,2\n\"B={\"\"k\"\":1}\"\nC=x=y"] => |j| assert_eq!(j.config.build_args.iter().filter(|(k, _)| k.len() == 1).map(|(_, v)| v.as_str()).collect::<Vec<_>>(), ["1,2", "{\"k\":1}", "x=y"]);
     build_contexts: ["BUILD-CONTEXTS" = "base=docker-image://alpine:3"] => |j| assert!(j.config.build_contexts.contains_key("base"));
-    cache_from: ["CACHE-FROM" = "type=registry,ref=h/c"] => |j| assert_eq!(j.config.cache.from.len(), 1);
+    cache_from: ["CACHE-FROM" = "type=registry,ref=h/c"] => |j| assert!(!j.config.cache.from.is_empty());
     cache_to: ["CACHE-TO" = "type=registry,ref=h/c,mode=max"] => |j| assert_eq!(j.config.cache.to.len(), 1);
     cache_of_the_runner: ["CACHE-FROM" = "type=gha", "CACHE-TO" = "type=gha,mode=max"] => |j| assert!(!j.warnings.is_empty() || !j.config.cache.from.is_empty());
     context: ["CONTEXT" = "app"] => |j| assert_eq!(j.config.context, ContextSource::Directory("app".into()));

@@ -4,6 +4,7 @@
 pub(crate) mod commands;
 mod facts;
 mod inputs;
+mod join;
 mod outputs;
 mod summary;
 
@@ -37,7 +38,23 @@ pub(crate) fn detect(env: &Env) -> bool {
 /// # Errors
 /// Values that make no build.
 pub(crate) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
-    inputs::front(words, env)
+    let told = inputs::read(words, env)?;
+    Ok(Front { settings: told.settings, reporter: Box::new(told.github) })
+}
+
+/// Makes an index where the inputs ask for one in place of a build; the exit code.
+///
+/// # Errors
+/// Values that make none.
+pub(crate) fn index(words: &[String], env: &Env) -> Result<Option<u8>, Usage> {
+    match inputs::mode(env)? {
+        inputs::Mode::Build => Ok(None),
+        inputs::Mode::Index => {
+            let told = inputs::read(words, env)?;
+            let job = told.settings.job(env, &told.github)?;
+            join::run(&job, &told.github, &told.digests, env).map(Some)
+        }
+    }
 }
 
 /// Reports to GitHub.
@@ -129,31 +146,13 @@ impl Reporter for Github {
 
     fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError> {
         let metadata = self.metadata.as_ref();
-        match &self.output {
-            Some(path) => {
-                outputs::append(path, &outputs::outputs(job, outcome, metadata, commands::token))?;
-            }
-            None => events.warn("GITHUB_OUTPUT is not set: the step has no outputs"),
-        }
-        if let (Some(path), Some(metadata)) = (&self.exports, metadata) {
-            outputs::append(path, &outputs::environment(metadata, commands::token))?;
-        }
+        self.put_outputs(&outputs::outputs(job, outcome, metadata, commands::token), events)?;
         self.summarise(|summary| summary.built(outcome))?;
-        match &self.subjects {
-            Some(path) if self.artifacts => outputs::append(path, &outputs::artifacts(outcome))?,
-            None if self.artifacts => {
-                events.warn("GITHUB_ARTIFACTS is not set: the runner takes no subjects")
-            }
-            _ => {}
-        }
-        Ok(())
+        self.put_subjects(&outputs::artifacts(&outcome.pushed, outcome.digest), events)
     }
 
     fn emit_all(&self, made: &[Made<'_>], events: &Events) -> Result<(), EmitError> {
-        match &self.output {
-            Some(path) => outputs::append(path, &outputs::several(made, commands::token))?,
-            None => events.warn("GITHUB_OUTPUT is not set: the step has no outputs"),
-        }
+        self.put_outputs(&outputs::several(made, commands::token), events)?;
         for Made { name, outcome, .. } in made {
             self.summarise(|summary| format!("## {name}\n\n{}", summary.built(outcome)))?;
         }
@@ -176,6 +175,30 @@ impl Reporter for Github {
 }
 
 impl Github {
+    fn put_outputs(&self, text: &str, events: &Events) -> Result<(), EmitError> {
+        match &self.output {
+            Some(path) => outputs::append(path, text)?,
+            None => events.warn("GITHUB_OUTPUT is not set: the step has no outputs"),
+        }
+        match (&self.exports, &self.metadata) {
+            (Some(path), Some(metadata)) => {
+                outputs::append(path, &outputs::environment(metadata, commands::token))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put_subjects(&self, lines: &str, events: &Events) -> Result<(), EmitError> {
+        match &self.subjects {
+            Some(path) if self.artifacts => outputs::append(path, lines),
+            None if self.artifacts => {
+                events.warn("GITHUB_ARTIFACTS is not set: the runner takes no subjects");
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn summarise(&self, text: impl FnOnce(&Summary<'_>) -> String) -> Result<(), EmitError> {
         let Some(path) = self.summary.as_ref().filter(|_| self.summarised) else { return Ok(()) };
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,9 +4,11 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use yadokari::config::BuildOutcome;
-use yadokari::image::Reference;
+use yadokari::image::{Digest, Reference};
+
+use super::join::Joined;
 
 use crate::cli::job::Job;
 use crate::cli::results;
@@ -37,15 +39,10 @@ pub(super) fn outputs(
         ("size", outcome.compressed_size().to_string()),
         ("platform-digests", platform_digests(outcome)),
     ];
-    if let Some(first) = outcome.pushed.first() {
-        let repository = format!("{}/{}", first.registry(), first.repository());
-        all.push(("image", first.whole()));
-        all.push(("image-ref", format!("{repository}@{}", outcome.digest)));
-        all.push(("repository", repository));
-    }
+    all.extend(place(&outcome.pushed, outcome.digest));
     match metadata {
         Some(metadata) => all.extend(of_rules(metadata)),
-        None if !outcome.pushed.is_empty() => all.extend(of_rules(&without_rules(job, outcome))),
+        None if !outcome.pushed.is_empty() => all.extend(of_rules(&without_rules(job, &outcome.pushed))),
         None => {}
     }
     all.iter().map(|(name, value)| entry(name, value, token)).collect()
@@ -64,9 +61,48 @@ pub(super) fn several(made: &[Made<'_>], token: fn() -> String) -> String {
     text
 }
 
+/// The outputs of an index.
+pub(super) fn joined(
+    job: &Job,
+    joined: &Joined,
+    metadata: Option<&Metadata>,
+    token: fn() -> String,
+) -> String {
+    let names: Vec<String> = joined.pushed.iter().map(Reference::whole).collect();
+    let of_buildkit = json!({
+        "containerimage.descriptor": joined.descriptor,
+        "containerimage.digest": joined.digest.to_string(),
+        "image.name": names.join(","),
+    });
+    let digests =
+        joined.platforms.iter().map(|(name, digest)| (name.clone(), Value::from(digest.to_string())));
+    let mut all = vec![
+        ("digest", joined.digest.to_string()),
+        ("metadata", of_buildkit.to_string()),
+        ("platform-digests", Value::Object(digests.collect()).to_string()),
+    ];
+    all.extend(place(&joined.pushed, joined.digest));
+    match metadata {
+        Some(metadata) => all.extend(of_rules(metadata)),
+        None => all.extend(of_rules(&without_rules(job, &joined.pushed))),
+    }
+    all.iter().map(|(name, value)| entry(name, value, token)).collect()
+}
+
+/// Where the image is.
+fn place(pushed: &[Reference], digest: Digest) -> Vec<(&'static str, String)> {
+    let Some(first) = pushed.first() else { return Vec::new() };
+    let repository = format!("{}/{}", first.registry(), first.repository());
+    vec![
+        ("image", first.whole()),
+        ("image-ref", format!("{repository}@{digest}")),
+        ("repository", repository),
+    ]
+}
+
 /// What rules would have come to, had they made what the inputs say.
-fn without_rules(job: &Job, outcome: &BuildOutcome) -> Metadata {
-    let names = outcome.pushed.iter().map(|r| r.tag().unwrap_or("latest").to_owned());
+fn without_rules(job: &Job, pushed: &[Reference]) -> Metadata {
+    let names = pushed.iter().map(|r| r.tag().unwrap_or("latest").to_owned());
     let mut tag_names: Vec<String> = Vec::new();
     for name in names {
         if !tag_names.contains(&name) {
@@ -75,7 +111,7 @@ fn without_rules(job: &Job, outcome: &BuildOutcome) -> Metadata {
     }
     Metadata {
         version: tag_names.first().cloned().unwrap_or_default(),
-        tags: outcome.pushed.iter().map(Reference::whole).collect(),
+        tags: pushed.iter().map(Reference::whole).collect(),
         tag_names,
         labels: job.config.labels.clone(),
         annotations: job.config.annotations.clone(),
@@ -116,10 +152,10 @@ pub(super) fn environment(metadata: &Metadata, token: fn() -> String) -> String 
 }
 
 /// What was pushed, one subject of attestations a line (`GITHUB_ARTIFACTS`).
-pub(super) fn artifacts(outcome: &BuildOutcome) -> String {
+pub(super) fn artifacts(pushed: &[Reference], digest: Digest) -> String {
     let mut lines: Vec<String> = Vec::new();
-    for reference in &outcome.pushed {
-        let line = format!("oci://{}/{}@{}\n", reference.registry(), reference.repository(), outcome.digest);
+    for reference in pushed {
+        let line = format!("oci://{}/{}@{digest}\n", reference.registry(), reference.repository());
         if !lines.contains(&line) {
             lines.push(line);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use yadokari::config::{BuildOutcome, LayerOutcome, StepOutcome};
 
+use super::join::Joined;
 use crate::cli::progress::text::{bytes, clean, seconds};
 use crate::cli::progress::{Place, Redactor, Severity};
 
@@ -54,6 +55,23 @@ impl Summary<'_> {
         self.steps(&outcome.steps, &mut out);
         self.layers(&outcome.layers, &mut out);
         self.findings(&mut out);
+        out.push('\n');
+        out
+    }
+
+    /// Of an index.
+    pub(super) fn joined(&self, joined: &Joined) -> String {
+        let mut out = "### Index pushed\n\n| | |\n|---|---|\n".to_owned();
+        let mut row = |name: &str, value: &str| {
+            let _ = writeln!(out, "| {name} | {} |", code(value)); // writing to a String cannot fail
+        };
+        row("Digest", &joined.digest.to_string());
+        for reference in joined.pushed.iter().take(MOST_ROWS) {
+            row("Tag", &reference.whole());
+        }
+        for (platform, digest) in joined.platforms.iter().take(MOST_ROWS) {
+            row(&code(platform), &digest.to_string());
+        }
         out.push('\n');
         out
     }

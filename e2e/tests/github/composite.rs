@@ -13,7 +13,7 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the repository").to_owned()
 }
 
-fn action(path: &str) -> Value {
+pub(super) fn action(path: &str) -> Value {
     let text = fs::read_to_string(repository().join(path)).expect("readable");
     serde_saphyr::from_str(&text).expect("YAML")
 }

@@ -52,10 +52,6 @@ pub(crate) trait Markup: Send {
     fn line(&self, line: String) -> String {
         line
     }
-    /// A line that a command printed.
-    fn printed(&self, line: String) -> String {
-        line
-    }
 }
 
 /// No platform: lines only.
@@ -260,10 +256,8 @@ impl State {
             self.put(&command);
         }
         let label = self.steps.get(&id).map_or("", String::as_str);
-        let line = format!("{}  {label} {}", (self.clock)(), self.redactor.redact(clean(line)));
-        let line = self.markup.printed(line);
+        let line = format!("{}  {label} {}\n", (self.clock)(), self.redactor.redact(clean(line)));
         self.put(&line);
-        self.put("\n");
     }
 
     /// Lines of ours with their time.
