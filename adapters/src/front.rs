@@ -10,6 +10,8 @@ use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
 use crate::cli::handover::HandOver;
 use crate::cli::images::{self, ImageCommand};
 use crate::cli::upkeep::{CacheCommand, WarmFlags};
+use crate::init::Init;
+use crate::migrate::Migrate;
 
 /// What to do.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub(crate) enum Front {
     HandOver(HandOver),
     /// Do something with images that are there.
     Images(ImageCommand),
+    /// Rewrite a file of another builder's.
+    Migrate(Migrate),
+    /// Write a pipeline.
+    Init(Init),
     /// Put a container's files back.
     Restore,
     /// Say which version this is.
@@ -101,6 +107,10 @@ enum Command {
     HandOver(HandOver),
     #[command(flatten)]
     Images(ImageCommand),
+    /// Rewrite what uses kaniko, the catalog's buildah Task or docker/build-push-action; show the difference
+    Migrate(Migrate),
+    /// Write a pipeline for the repository in this directory
+    Init(Init),
     /// Put the container's own files back after a build in place was killed
     Restore,
     /// Print the version
@@ -149,6 +159,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(Cli { command: Command::Cache(command) }) => Parsed::Front(Front::Cache(command)),
         Ok(Cli { command: Command::HandOver(flags) }) => Parsed::Front(Front::HandOver(flags)),
         Ok(Cli { command: Command::Images(command) }) => Parsed::Front(Front::Images(command)),
+        Ok(Cli { command: Command::Migrate(flags) }) => Parsed::Front(Front::Migrate(flags)),
+        Ok(Cli { command: Command::Init(flags) }) => Parsed::Front(Front::Init(flags)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
         Err(e) if e.use_stderr() => Parsed::Wrong(e.to_string()),

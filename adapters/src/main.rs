@@ -7,6 +7,8 @@ mod env;
 mod front;
 mod github;
 mod gitlab;
+mod init;
+mod migrate;
 mod orders;
 mod session;
 mod settings;
@@ -76,6 +78,8 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
         }
         Front::HandOver(flags) => Ok(print(&cli::handover::give(&flags)?)),
         Front::Images(command) => cli::images::run(&command, env),
+        Front::Migrate(flags) => migrate::run(&flags),
+        Front::Init(flags) => init::run(&flags),
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

@@ -61,7 +61,6 @@ impl Node {
     }
 
     /// The items of a sequence.
-    #[allow(dead_code)]
     pub(crate) fn items(&self) -> &[Node] {
         match &self.value {
             Value::Sequence(items) => items,
@@ -83,7 +82,6 @@ impl Node {
     }
 
     /// The value at the end of names.
-    #[allow(dead_code)]
     pub(crate) fn at(&self, names: &[&str]) -> Option<&Node> {
         names.iter().try_fold(self, |node, name| node.get(name))
     }

@@ -24,6 +24,7 @@ mod github;
 mod hiding;
 mod hostile;
 mod images;
+mod migrate;
 mod mirrors;
 mod mounts;
 mod named_contexts;

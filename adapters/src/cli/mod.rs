@@ -15,7 +15,7 @@ pub(crate) mod handover;
 pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod log;
-mod missing;
+pub(crate) mod missing;
 pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod registries;
