@@ -129,6 +129,8 @@ fn what_is_typed_counts_more_than_the_file() {
         "--build-arg=WHO=me",
         destination.as_str(),
         "--digest-file=digest",
+        "--output-file=image-ref=out/ref",
+        "--output-file=IMAGE_TAGS=out/tags",
     ];
     let finished = yadokari(project.path(), &registry, &words);
     assert_eq!(finished.code, 0, "{}", finished.output());
@@ -136,6 +138,9 @@ fn what_is_typed_counts_more_than_the_file() {
     assert!(!registry.has_tag("team/app", "latest"), "the file's own place is displaced");
     let digest = fs::read_to_string(project.path().join("digest")).expect("written");
     assert_eq!(digest, registry.image("mine:2").digest);
+    let out = |name: &str| fs::read_to_string(project.path().join("out").join(name)).expect("written");
+    assert_eq!(out("ref"), format!("{}@{digest}", registry.reference("mine")));
+    assert_eq!(out("tags"), registry.reference("mine:2"));
 
     let refused =
         yadokari(project.path(), &registry, &["build", "--config=yadokari.yaml", "--digest-file=digest"]);

@@ -98,10 +98,10 @@ fn origin(config: &str) -> Option<String> {
     for line in config.lines().map(str::trim) {
         if line.starts_with('[') {
             inside = line == "[remote \"origin\"]";
-        } else if let (true, Some((name, value))) = (inside, line.split_once('=')) {
-            if name.trim() == "url" {
-                return Some(value.trim().to_owned());
-            }
+        } else if let (true, Some((name, value))) = (inside, line.split_once('='))
+            && name.trim() == "url"
+        {
+            return Some(value.trim().to_owned());
         }
     }
     None

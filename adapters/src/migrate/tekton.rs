@@ -25,12 +25,12 @@ const FLOW: &str = "taskRef: { resolver: git, params: [{ name: url, value: https
 pub(super) fn rewrite(document: &Node, edits: &mut Edits<'_>) {
     match &document.value {
         Value::Mapping(entries) => {
-            if let Some((key, task)) = entries.iter().find(|(key, _)| key.text() == Some("taskRef")) {
-                if let Some(catalog) = catalog_task(task) {
-                    edits.replace_entry(key, task, &REFERENCE, FLOW);
-                    parameters(document, &catalog, edits);
-                    workspaces(document, &catalog, edits);
-                }
+            if let Some((key, task)) = entries.iter().find(|(key, _)| key.text() == Some("taskRef"))
+                && let Some(catalog) = catalog_task(task)
+            {
+                edits.replace_entry(key, task, &REFERENCE, FLOW);
+                parameters(document, &catalog, edits);
+                workspaces(document, &catalog, edits);
             }
             for (key, value) in entries {
                 match key.text() {

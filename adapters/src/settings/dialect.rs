@@ -78,7 +78,7 @@ impl Dialect {
     pub(crate) fn put(&self, to: &mut Read, name: &str, text: &str, shown: &str) -> Result<(), Usage> {
         let origin = || Origin::input(shown);
         match self.meaning(name).ok_or_else(|| self.unknown(name, shown))? {
-            Meaning::Is(key) if self.defaults.contains(&(key, text.trim())) => {
+            Meaning::Is(key) if self.is_default(key, text.trim()) => {
                 to.settings.put(key, text, Origin::platform(format!("default of {shown}")))
             }
             Meaning::Is(key) => to.settings.put(key, text, origin()),
@@ -92,6 +92,12 @@ impl Dialect {
                 Ok(())
             }
         }
+    }
+
+    fn is_default(&self, key: Key, text: &str) -> bool {
+        // A directory of the platform's with a default behind it.
+        let composed = key == Key::Context && text.ends_with("/./");
+        composed || self.defaults.contains(&(key, text))
     }
 
     /// Takes what a name was given, as items that are apart already.

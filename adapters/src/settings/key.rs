@@ -76,8 +76,8 @@ macro_rules! keys {
                 match self { $(Key::$key => $landing,)* }
             }
 
-            /// What it is, in a line.
-            #[allow(dead_code)]
+            /// What it is, in a line, as the documentation has it.
+            #[cfg(test)]
             pub(crate) fn what(self) -> &'static str {
                 match self { $(Key::$key => $what,)* }
             }
@@ -199,6 +199,17 @@ mod tests {
             assert!(!key.what().is_empty() && !key.what().ends_with('.'), "{key:?}");
         }
         assert_eq!(Key::named("build-arg"), None);
+    }
+
+    #[test]
+    fn the_documentation_has_every_key() {
+        let page = include_str!("../../../docs/config-file.md");
+        for key in KEYS.iter().filter(|key| ![Key::Config, Key::Targets].contains(key)) {
+            let row = format!("| `{}` |", key.name());
+            let line = page.lines().find(|line| line.starts_with(&row));
+            let line = line.unwrap_or_else(|| panic!("docs/config-file.md has no {row}"));
+            assert!(line.ends_with(&format!("| {} |", key.what())), "{line}");
+        }
     }
 
     #[test]
