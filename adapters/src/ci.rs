@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::env::Env;
 use crate::orders::Order;
+use crate::platforms::{self, SYSTEMS, System, gitea};
 use crate::session::Reporter;
 use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
@@ -17,8 +18,12 @@ pub(crate) enum Platform {
     Tekton,
     /// GitLab CI/CD
     Gitlab,
-    /// GitHub Actions, Gitea and Forgejo
+    /// GitHub Actions
     Github,
+    /// Gitea and Forgejo Actions
+    Gitea,
+    /// One of those that work by variables and files
+    Other(&'static System),
 }
 
 impl Platform {
@@ -28,24 +33,34 @@ impl Platform {
             Platform::Tekton => "tekton",
             Platform::Gitlab => "gitlab",
             Platform::Github => "github",
+            Platform::Gitea => "gitea",
+            Platform::Other(system) => system.name,
         }
     }
-}
 
-const ALL: [Platform; 3] = [Platform::Tekton, Platform::Gitlab, Platform::Github];
+    /// All of them, those first that are looked for first: a variable speaks for the job, Tekton's directories
+    /// only for the pod, in which another system's agent may run.
+    pub(crate) fn all() -> impl Iterator<Item = Platform> {
+        let others = SYSTEMS.into_iter().map(Platform::Other);
+        [Platform::Gitea, Platform::Github, Platform::Gitlab]
+            .into_iter()
+            .chain(others)
+            .chain([Platform::Tekton])
+    }
+}
 
 /// The platform this process runs on.
 pub(crate) fn detect(env: &Env) -> Option<Platform> {
     detect_below(Path::new("/"), env)
 }
 
-/// A variable speaks for the job; Tekton's directories only for the pod, in which another
-/// system's agent may run.
 fn detect_below(root: &Path, env: &Env) -> Option<Platform> {
-    ALL.into_iter().rev().find(|platform| match platform {
+    Platform::all().find(|platform| match platform {
         Platform::Tekton => tekton::detect(root),
         Platform::Gitlab => gitlab::detect(env),
         Platform::Github => github::detect(env),
+        Platform::Gitea => gitea::detect(env),
+        Platform::Other(system) => (system.detect)(env),
     })
 }
 
@@ -70,6 +85,8 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         Platform::Tekton => tekton::front(words)?,
         Platform::Gitlab => gitlab::front(words, env)?,
         Platform::Github => github::front(words, env)?,
+        Platform::Gitea => gitea::front(words, env)?,
+        Platform::Other(system) => platforms::front(system, words, env)?,
     };
     let order = Order { platform: Some(platform), settings: front.settings, explain };
     order.carry_out(env, front.reporter.as_ref())
@@ -107,8 +124,10 @@ pub(crate) fn more_arguments(settings: &mut Settings, words: &[String]) -> Resul
 }
 
 fn named(name: &str) -> Result<Platform, Usage> {
-    ALL.into_iter().find(|p| p.name() == name).ok_or_else(|| {
-        let names = ALL.map(Platform::name);
+    let spelling = if name == "forgejo" { "gitea" } else { name };
+    Platform::all().find(|p| p.name() == spelling).ok_or_else(|| {
+        let mut names: Vec<&str> = Platform::all().map(Platform::name).collect();
+        names.sort_unstable();
         let error = Usage::new(format!("'{name}' is no CI platform we know"));
         match suggest(name, &names) {
             Some(other) => error.help(format!("did you mean {other}?")),
@@ -118,6 +137,6 @@ fn named(name: &str) -> Result<Platform, Usage> {
 }
 
 fn nowhere() -> Usage {
-    Usage::new("no CI platform is recognised: neither Tekton, GitLab CI nor GitHub Actions")
+    Usage::new("no CI platform is recognised by its variables")
         .help("name it, as in yadokari ci gitlab, or use yadokari build")
 }

@@ -61,6 +61,14 @@ impl Env {
         }
     }
 
+    /// Sets a variable, or takes it away.
+    pub(crate) fn set(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => _ = self.vars.insert(name.into(), value.into()),
+            None => _ = self.vars.remove(std::ffi::OsStr::new(name)),
+        }
+    }
+
     /// The names of all variables, with their values; those that are UTF-8.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.vars.iter().filter_map(|(k, v)| Some((k.to_str()?, v.to_str()?)))

@@ -90,9 +90,9 @@ enum Command {
         #[arg(long, value_name = "FORMAT", default_value = "table")]
         format: TableFlag,
     },
-    /// Build as configured by Tekton, GitLab CI or GitHub Actions
+    /// Build as configured by a CI system: Tekton, GitLab, GitHub, Jenkins and more (docs/platforms)
     Ci {
-        /// tekton, gitlab or github, if it shall not be recognised; then the platform's words
+        /// Its name, if it shall not be recognised; then its words, or flags of build
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORDS")]
         words: Vec<String>,
     },

@@ -10,6 +10,7 @@ mod gitlab;
 mod init;
 mod migrate;
 mod orders;
+mod platforms;
 mod session;
 mod settings;
 mod several;
@@ -34,7 +35,12 @@ fn main() -> ExitCode {
     // A step's supervisor is this program as well, and goes no further.
     yadokari::run::supervisor_entry();
     let env = Env::capture();
-    let code = match front::parse(std::env::args_os()) {
+    let plugin = std::env::args_os().len() <= 1 && platforms::is_plugin(&env);
+    let parsed = match plugin {
+        true => Parsed::Front(Front::Ci(Vec::new())),
+        false => front::parse(std::env::args_os()),
+    };
+    let code = match parsed {
         Parsed::Front(front) => run(front, &env).unwrap_or_else(|error| refuse(&error, &env)),
         Parsed::Help(text) => print(&text),
         Parsed::Wrong(text) => complain(&text),
@@ -47,7 +53,7 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
         Front::Build(flags) if flags.explain || !flags.config.is_empty() => {
             identify(flags.rootfs.isolation);
             try_threads()?;
-            orders::of_flags(&flags)?.carry_out(env, &session::CommandLine)
+            orders::of_flags(&flags)?.carry_out(env, &session::CommandLine::new(env))
         }
         Front::Build(flags) => {
             match call::of(&flags)? {
@@ -58,7 +64,7 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             identify(flags.rootfs.isolation);
             try_threads()?;
             let job = cli::config::job(&flags, env)?;
-            session::run(&job, env, &session::CommandLine)
+            session::run(&job, env, &session::CommandLine::new(env))
         }
         Front::Check(look, flags) => check::run(&Check::new(&look, &flags), env),
         Front::Describe(what, look, format) => describe::run(what, &look.offline_flags(), format, env),

@@ -1,5 +1,7 @@
 //! One build from a job to an exit code, the same for every front.
 
+use std::path::PathBuf;
+
 use yadokari::build;
 use yadokari::config::BuildOutcome;
 use yadokari::event::Events;
@@ -13,6 +15,7 @@ use crate::cli::progress::text::{bytes, seconds};
 use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
 use crate::cli::{config, diagnostic, files, log, secrets};
 use crate::env::Env;
+use crate::platforms::cloudbuild;
 use crate::settings::land::TagRules;
 use crate::several::Made;
 use crate::usage::Usage;
@@ -52,6 +55,12 @@ pub(crate) trait Reporter: Sync {
     /// # Errors
     /// The platform's file cannot be written.
     fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError>;
+
+    /// What the platform had to do with a failure, if it had.
+    fn explain(&self, report: &str) -> Option<String> {
+        let _ = report;
+        None
+    }
 
     /// Reports a failure, which may show secrets, in addition to the log.
     ///
@@ -101,7 +110,18 @@ pub(crate) enum EmitError {
 }
 
 /// No platform.
-pub(crate) struct CommandLine;
+#[derive(Debug, Default)]
+pub(crate) struct CommandLine {
+    /// Where Cloud Build's steps put what came out; kaniko writes there unasked.
+    builder_output: Option<PathBuf>,
+}
+
+impl CommandLine {
+    /// For a command line in this environment.
+    pub(crate) fn new(env: &Env) -> Self {
+        CommandLine { builder_output: env.get("BUILDER_OUTPUT").map(PathBuf::from) }
+    }
+}
 
 impl Reporter for CommandLine {
     fn sink(&self) -> Sink {
@@ -112,8 +132,18 @@ impl Reporter for CommandLine {
         Box::new(Bare)
     }
 
-    fn emit(&self, _: &Job, _: &BuildOutcome, _: &Events) -> Result<(), EmitError> {
-        Ok(())
+    fn emit(&self, _: &Job, outcome: &BuildOutcome, _: &Events) -> Result<(), EmitError> {
+        match &self.builder_output {
+            Some(directory) => cloudbuild::write_images(directory, std::iter::once(outcome)),
+            None => Ok(()),
+        }
+    }
+
+    fn emit_all(&self, made: &[Made<'_>], _: &Events) -> Result<(), EmitError> {
+        match &self.builder_output {
+            Some(directory) => cloudbuild::write_images(directory, made.iter().map(|made| &made.outcome)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -145,7 +175,8 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
         },
         Err(e) => Some((diagnostic::of_build(&e, display.color()), e.exit_code())),
     };
-    let code = failure.map_or(0, |(failure, code): (Failure, u8)| {
+    let code = failure.map_or(0, |(mut failure, code): (Failure, u8)| {
+        explained(&mut failure, reporter);
         display.failure(&failure);
         // The build has failed already.
         if let Err(error) = reporter.fail(&failure.report) {
@@ -155,6 +186,13 @@ pub(crate) fn run(job: &Job, env: &Env, reporter: &dyn Reporter) -> Result<u8, U
     });
     display.close();
     Ok(code)
+}
+
+/// Adds to a failure what the platform had to do with it.
+pub(crate) fn explained(failure: &mut Failure, reporter: &dyn Reporter) {
+    if let Some(text) = reporter.explain(&failure.report) {
+        failure.report += &format!("\nnote: {text}");
+    }
 }
 
 /// Puts the container's own files back after a build in place was killed; the exit code.

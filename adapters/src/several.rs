@@ -91,7 +91,7 @@ pub(crate) fn run(mut works: Vec<Work>, env: &Env, reporter: &dyn Reporter) -> R
 /// Builds at once: as many as there are processors or `--jobs`, but one where any may be built in place.
 fn threads(works: &[Work]) -> usize {
     let apart = works.iter().all(|work| match work.job.config.rootfs.isolation {
-        Isolation::Overlay | Isolation::Chroot => true,
+        Isolation::Mounted | Isolation::Overlay | Isolation::Chroot => true,
         Isolation::Inplace => false,
         Isolation::Auto => probe(&work.job.config.rootfs)
             .iter()
@@ -135,8 +135,9 @@ fn one(
 ) -> Result<BuildOutcome, u8> {
     let Work { name, job } = work;
     let events = Events::new(Arc::new(Part { name: name.clone(), number, whole: display.events() }));
-    let fail = |failure: Failure, code| {
+    let fail = |mut failure: Failure, code| {
         events.warn("failed:");
+        session::explained(&mut failure, reporter);
         display.failure(&failure);
         // The build has failed already.
         if let Err(error) = reporter.fail(&failure.report) {

@@ -1,4 +1,4 @@
-//! The GitLab component and the GitHub Action, executed as their platforms do.
+//! The GitHub Action, executed as its platform does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::Command;
 use pretty_assertions::assert_eq;
 use serde_json::Value;
 use tempfile::TempDir;
-use yadokari_e2e::{Base, Registry, program, run, run_ok, scratch, state};
+use yadokari_e2e::{Base, Registry, program, run, scratch};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository is there")
@@ -42,60 +42,6 @@ fn program_directory() -> TempDir {
     let directory = scratch();
     std::os::unix::fs::symlink(program(), directory.path().join("yadokari")).expect("linked");
     directory
-}
-
-#[test]
-fn a_gitlab_job_builds_and_hands_on_a_dotenv() {
-    let registry = Registry::with_password();
-    let project = source(&registry);
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(["-c", "user.name=e2e", "-c", "user.email=e2e@example.com"]);
-        run_ok(command.args(arguments).current_dir(project.path()))
-    };
-    let templates = project.path().join("templates/build");
-    fs::create_dir_all(&templates).expect("made");
-    let template = repository().join("gitlab/templates/build/template.yml");
-    fs::copy(template, templates.join("template.yml")).expect("copied");
-    let pipeline = format!(
-        "include:\n  - component: $CI_SERVER_FQDN/team/app/build@$CI_COMMIT_SHA\n    inputs:\n\
-         \x20     context: app\n      dockerfile: app/Dockerfile\n      target: first\n      tags: \"1, latest\"\n\
-         \x20     build-args: |\n        GREETING=hello from gitlab\n      insecure-registries: {}\n\
-         \x20     extra-args: --isolation=overlay\n\
-         use:\n  stage: deploy\n  needs: [yadokari-build]\n  script:\n    - env | grep ^IMAGE_ > used\n\
-         \x20 artifacts:\n    paths: [used]\n",
-        registry.host()
-    );
-    fs::write(project.path().join(".gitlab-ci.yml"), pipeline).expect("written");
-    git(&["init", "--quiet", "--initial-branch=main"]);
-    git(&["add", "."]);
-    git(&["commit", "--quiet", "--message=one"]);
-    git(&["remote", "add", "origin", "git@gitlab.example.com:team/app.git"]);
-    git(&["update-ref", "refs/remotes/origin/main", "HEAD"]);
-    git(&["symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main"]);
-
-    let programs = program_directory();
-    let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").expect("a PATH"));
-    let mut local = Command::new(state().join("tools/node_modules/.bin/gitlab-ci-local"));
-    local.args(["--force-shell-executor", "--shell-isolation"]);
-    for (name, value) in [
-        ("CI_REGISTRY", registry.host()),
-        ("CI_REGISTRY_IMAGE", registry.reference("team/app")),
-        ("CI_REGISTRY_USER", "builder".to_owned()),
-        ("CI_REGISTRY_PASSWORD", "correct horse battery staple".to_owned()),
-    ] {
-        local.arg("--variable").arg(format!("{name}={value}"));
-    }
-    let home = scratch();
-    let finished = run(local.current_dir(project.path()).env("PATH", path).env("HOME", home.path()));
-    assert_eq!(finished.code, 0, "{}", finished.output());
-    let image = registry.image("team/app:1");
-    assert_eq!(registry.image("team/app:latest").digest, image.digest);
-    assert_eq!(image.layer(-1).listing(), "f 0644 0:0 greeting \"hello from gitlab\\n\"\n");
-    let used = fs::read_to_string(project.path().join(".gitlab-ci-local/artifacts/use/used"))
-        .or_else(|_| fs::read_to_string(project.path().join("used")))
-        .expect("the second job ran");
-    assert!(used.contains(&image.digest), "the digest did not reach the next job:\n{used}");
 }
 
 /// What a file of the runner's holds, by its rules: `name=value`, or `name<<MARK`, lines, `MARK`.

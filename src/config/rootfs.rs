@@ -24,6 +24,8 @@ pub struct RootfsConfig {
 pub enum Isolation {
     /// The fastest that works here.
     Auto,
+    /// The faster of overlay and chroot that works here: never the container's own root.
+    Mounted,
     /// An overlay in a mount namespace.
     Overlay,
     /// A plain tree in a mount namespace.

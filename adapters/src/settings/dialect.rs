@@ -185,7 +185,7 @@ pub(crate) fn shouted(name: &str) -> String {
 }
 
 /// Whether the rest of a variable's name is one that Kubernetes makes for a service of the prefix's name.
-fn is_service(name: &str) -> bool {
+pub(crate) fn is_service(name: &str) -> bool {
     ["SERVICE_HOST", "SERVICE_PORT", "PORT"]
         .iter()
         .any(|start| name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_')))

@@ -30,7 +30,7 @@ fn job(pairs: &[(&str, &str)]) -> Result<Job, Usage> {
     });
     let pairs = if given { pairs.to_vec() } else { [&image, pairs].concat() };
     let env = Env::of(&pairs);
-    read(&pairs)?.settings.job(&env, &CommandLine)
+    read(&pairs)?.settings.job(&env, &CommandLine::default())
 }
 
 fn destinations(pairs: &[(&str, &str)]) -> Vec<String> {
@@ -277,7 +277,7 @@ fn what_a_platform_knows_of_the_commit_gives_way_to_the_environment() {
         settings.put(Key::Push, "false", Origin::input("x")).unwrap();
         let origin = if chosen { Origin::input("x") } else { Origin::platform("CI_COMMIT_TIMESTAMP") };
         settings.put(Key::SourceDateEpoch, "7", origin).unwrap();
-        settings.job(&Env::of(env), &CommandLine).unwrap().config.source_date_epoch
+        settings.job(&Env::of(env), &CommandLine::default()).unwrap().config.source_date_epoch
     };
     assert_eq!(epoch(&[], false), Some(7));
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "9")], false), Some(9));

@@ -51,7 +51,11 @@ pub fn open_placement(
     threads: usize,
     events: &Events,
 ) -> Result<(Box<dyn Placement>, String), RootfsError> {
-    let may = |isolation| config.isolation == Isolation::Auto || config.isolation == isolation;
+    let may = |isolation| match config.isolation {
+        Isolation::Auto => true,
+        Isolation::Mounted => isolation != Isolation::Inplace,
+        one => one == isolation,
+    };
     let mut refused = Vec::new();
     if may(Isolation::Overlay)
         && let Some((probe, features)) = tried(mounted::overlay(config), &mut refused)?

@@ -52,6 +52,10 @@ pub(crate) trait Markup: Send {
     fn line(&self, line: String) -> String {
         line
     }
+    /// A line that a command printed.
+    fn printed(&self, line: String) -> String {
+        line
+    }
 }
 
 /// No platform: lines only.
@@ -256,8 +260,10 @@ impl State {
             self.put(&command);
         }
         let label = self.steps.get(&id).map_or("", String::as_str);
-        let line = format!("{}  {label} {}\n", (self.clock)(), self.redactor.redact(clean(line)));
+        let line = format!("{}  {label} {}", (self.clock)(), self.redactor.redact(clean(line)));
+        let line = self.markup.printed(line);
         self.put(&line);
+        self.put("\n");
     }
 
     /// Lines of ours with their time.

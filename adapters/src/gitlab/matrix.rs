@@ -1,0 +1,77 @@
+//! Jobs that are one of several, made by `parallel:matrix`: one a platform.
+
+use yadokari::image::Platform;
+
+use crate::env::Env;
+use crate::settings::dialect::Read;
+use crate::settings::{Key, Origin};
+use crate::usage::Usage;
+
+/// Which of several jobs this is.
+#[derive(Debug)]
+pub(super) struct Leg(Option<Platform>);
+
+/// A platform as a part of a tag or file name: `linux-arm64`.
+pub(super) fn slug(platform: &Platform) -> String {
+    platform.to_string().replace(['/', ':'], "-")
+}
+
+impl Leg {
+    /// This job: `CI_NODE_TOTAL` is more than 1 where there are others.
+    ///
+    /// # Errors
+    /// The input `platform` names none.
+    pub(super) fn of(read: &Read, env: &Env) -> Result<Leg, Usage> {
+        let total: u32 = env.get("CI_NODE_TOTAL").and_then(|n| n.parse().ok()).unwrap_or(1);
+        if total < 2 {
+            return Ok(Leg(None));
+        }
+        let platform = match read.settings.items(Key::Platforms).first() {
+            Some(text) => text.parse().map_err(|e| Usage::new(format!("input platform: {e}")))?,
+            None => Platform::host(),
+        };
+        Ok(Leg(Some(platform)))
+    }
+
+    /// What the names of results end with, for reports of all jobs are put together: `_linux_arm64`.
+    pub(super) fn suffix(&self) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        self.0
+            .as_ref()
+            .map_or(String::new(), |p| format!("_{}", slug(p).chars().map(plain).collect::<String>()))
+    }
+
+    /// A tag of this job's own: `v1-linux-arm64`. The tag itself is for the index.
+    pub(super) fn tag(&self, tag: &str) -> String {
+        match &self.0 {
+            Some(platform) => format!("{tag}-{}", slug(platform)),
+            None => tag.to_owned(),
+        }
+    }
+
+    /// Gives every tag that is named to this job alone.
+    ///
+    /// # Errors
+    /// None in practice: lists stay lists.
+    pub(super) fn rename(&self, read: &mut Read) -> Result<(), Usage> {
+        if self.0.is_none() {
+            return Ok(());
+        }
+        let origin = || Origin::decided("parallel:matrix");
+        let tagged = |image: &str| image.rsplit('/').next().is_some_and(|name| name.contains(':'));
+        let images = read.settings.items(Key::Image);
+        if images.iter().any(|image| tagged(image)) {
+            let own = |image: &String| if tagged(image) { self.tag(image) } else { image.clone() };
+            let images: Vec<String> = images.iter().map(own).collect();
+            read.settings.put_items(Key::Image, &images, origin())?;
+        }
+        // A default tag is for images without one of their own, where no rules make others.
+        let tags = read.settings.items(Key::Tags);
+        let by_default = !images.iter().any(|i| tagged(i)) && read.settings.items(Key::TagRules).is_empty();
+        if !tags.is_empty() && (read.settings.chosen(Key::Tags) || by_default) {
+            let tags: Vec<String> = tags.iter().map(|tag| self.tag(tag)).collect();
+            read.settings.put_items(Key::Tags, &tags, origin())?;
+        }
+        Ok(())
+    }
+}
