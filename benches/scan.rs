@@ -122,6 +122,7 @@ fn step(tree: &mut dyn Rootfs) -> Result<Duration, Box<dyn std::error::Error>> {
         script: None,
         network: true,
         hostname: None,
+        insecure: false,
     };
     let ended = run(&process, &mut |_, _| {}, &Cancel::new())?;
     let changes = tree.changes(&[])?;

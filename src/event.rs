@@ -134,6 +134,11 @@ pub enum Event {
         /// How long it took.
         duration: Duration,
     },
+    /// A shell takes the terminal, or gives it back.
+    Shell {
+        /// Whether it has it.
+        open: bool,
+    },
     /// A transfer begins.
     TransferStarted {
         /// Which.

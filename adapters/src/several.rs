@@ -220,7 +220,7 @@ impl EventSink for Part {
             Event::TransferStarted { id, .. }
             | Event::TransferProgress { id, .. }
             | Event::TransferFinished { id, .. } => *id = self.transfer(*id),
-            Event::Checked(_) => {}
+            Event::Shell { .. } | Event::Checked(_) => {}
         }
         self.whole.send(event);
     }

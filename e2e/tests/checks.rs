@@ -44,7 +44,9 @@ fn people_see_lines_and_ways_out() {
     let directory = directory(QUESTIONABLE);
     fs::write(directory.path().join(".dockerignore"), "# nothing\n*.txt\n").expect("written");
     let found = yadokari(directory.path(), &["check", "--bases=empty", "--build-arg=VERISON=1"]);
-    assert_eq!(found.code, 0, "{}", found.output());
+    assert_eq!(found.code, 1, "{}", found.output());
+    let advice = yadokari(directory.path(), &["check", "--bases=empty", "--ignore-status"]);
+    assert_eq!(advice.code, 0, "{}", advice.output());
     for part in [
         "warning[FromAsCasing]: `as` is not in the case of `FROM`",
         " --> Dockerfile:2:1",
@@ -68,7 +70,8 @@ fn people_see_lines_and_ways_out() {
 #[test]
 fn errors_and_asked_for_findings_fail() {
     for (text, code) in [
-        ("FROM scratch as x\n", 0),
+        ("FROM scratch as x\n", 1),
+        ("FROM scratch AS x\n", 0),
         ("# check=error=true\nFROM scratch as x\n", 1),
         ("# check=error=true;skip=FromAsCasing\nFROM scratch as x\n", 0),
         ("# check=eror=true\nFROM scratch\n", 1),
@@ -89,7 +92,7 @@ fn errors_and_asked_for_findings_fail() {
 fn without_a_network_the_rest_is_checked() {
     let directory = directory("FROM 127.0.0.1:1/none:x\nENV A=$B k=v\nCMD x\n");
     let found = yadokari(directory.path(), &["check", "--insecure-registry=127.0.0.1:1"]);
-    assert_eq!(found.code, 0, "{}", found.output());
+    assert_eq!(found.code, 1, "{}", found.output());
     assert!(found.stdout.contains("JSONArgsRecommended"), "{}", found.output());
     assert!(!found.stdout.contains("UndefinedVar"), "{}", found.output());
     for part in ["note: the base image 127.0.0.1:1/none:x cannot be had", "UndefinedVar"] {

@@ -81,13 +81,13 @@ fn what_in_place_cannot_give_is_refused_before_anything_is_executed() {
 }
 
 #[test]
-fn insecure_is_never_granted() {
+fn insecure_is_not_granted_unasked() {
     for place in Place::ALL {
         let built =
             Build::new("FROM busybox\nRUN echo executed | tr a-z A-Z\nRUN --security=insecure true\n")
                 .run(place);
         let error = built.failed(1).to_owned();
-        assert!(error.contains("--security=insecure is never granted"), "{error}");
+        assert!(error.contains("--security=insecure is not allowed"), "{error}");
         assert!(!built.finished.output().contains("EXECUTED"), "{}", built.finished.output());
     }
 }

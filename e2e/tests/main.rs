@@ -29,6 +29,7 @@ mod migrate;
 mod mirrors;
 mod mounts;
 mod named_contexts;
+mod on_failure;
 mod outputs;
 mod own_images;
 mod parallel;

@@ -48,9 +48,10 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether something is wrong.
-    pub fn fails(&self) -> bool {
-        !self.errors.is_empty() || (self.findings_are_errors && !self.findings.is_empty())
+    /// Whether something is wrong, or anything was found (BuildKit's `result.statuscode` of a check).
+    /// `advice` says that findings are none unless the file or the build says `error=true`.
+    pub fn fails(&self, advice: bool) -> bool {
+        !self.errors.is_empty() || ((self.findings_are_errors || !advice) && !self.findings.is_empty())
     }
 }
 

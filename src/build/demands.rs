@@ -46,9 +46,13 @@ pub(super) fn network(config: &BuildConfig, run: &RunStep) -> RunNetwork {
 fn one(config: &BuildConfig, run: &RunStep, step: &Step, placement: PlacementKind) -> Result<(), Error> {
     let refuse =
         |message: String, help: String| Err(Error::Other { message, help: Some(help) }.at(&step.place));
-    if run.security == RunSecurity::Insecure {
-        let help = "leave it out, or build this image with a privileged builder".to_owned();
-        return refuse("RUN --security=insecure is never granted here".to_owned(), help);
+    if run.security == RunSecurity::Insecure && !config.steps.allow_insecure {
+        let help = "leave it out, or allow it with --allow security.insecure".to_owned();
+        return refuse("RUN --security=insecure is not allowed".to_owned(), help);
+    }
+    if run.security == RunSecurity::Insecure && placement == PlacementKind::Inplace {
+        let message = "RUN --security=insecure is never granted in place: the step could read our memory";
+        return refuse(message.to_owned(), format!("leave it out, or {WAY}"));
     }
     if placement != PlacementKind::Inplace {
         return Ok(());

@@ -1,7 +1,8 @@
 //! `RUN`: a command in the stage's root.
 
+use crate::config::OnFailure;
 use crate::event::{Event, StepId};
-use crate::plan::{Place, RunNetwork, RunStep};
+use crate::plan::{Place, RunNetwork, RunSecurity, RunStep};
 use crate::rootfs::{Root, Rootfs};
 use crate::run::{Ended, Process, RunError, Script, identity, user};
 
@@ -25,6 +26,13 @@ pub(super) fn run(
     let prepared = mounts::prepare(executor, at, step)?;
     let root = tree.enter(&prepared.mounts)?;
     let outcome = process(executor, tree, &root, id, step, place, &prepared.env);
+    if matches!(outcome, Err(Error::Command { .. })) && executor.cancel.signal().is_none() {
+        match executor.config.steps.on_failure {
+            OnFailure::Nothing => {}
+            OnFailure::Shell => shell(executor, tree, &root, step, &prepared.env),
+            OnFailure::Keep => keep(executor, tree, &root),
+        }
+    }
     // After a failure too: what is kept must be back in its place before others may have it.
     let unmounted = tree.unmount();
     drop(prepared);
@@ -41,9 +49,7 @@ fn process(
     secrets: &[(String, String)],
 ) -> Result<(), Error> {
     let user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
-    let is_secret = |name: &str| secrets.iter().any(|(secret, _)| secret == name);
-    let env = step.env.iter().filter(|(name, _)| !is_secret(name)).chain(secrets);
-    let env: Vec<String> = env.map(|(name, value)| format!("{name}={value}")).collect();
+    let env = environment(step, secrets);
     executor.commands.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     let script = step.script.as_ref().map(|s| Script { name: s.name.clone(), content: s.content.clone() });
     let process = Process {
@@ -55,6 +61,7 @@ fn process(
         script: script.as_ref(),
         network: super::demands::network(executor.config, step) != RunNetwork::None,
         hostname: executor.config.steps.hostname.as_deref(),
+        insecure: step.security == RunSecurity::Insecure,
     };
     let mut output = |stream, line: &[u8]| {
         executor.events.send(Event::StepOutput { id, stream, line: line.to_vec() });
@@ -84,6 +91,84 @@ fn process(
             None => Err(Error::from_display(error)),
         },
     }
+}
+
+/// The variables of a step.
+fn environment(step: &RunStep, secrets: &[(String, String)]) -> Vec<String> {
+    let is_secret = |name: &str| secrets.iter().any(|(secret, _)| secret == name);
+    let env = step.env.iter().filter(|(name, _)| !is_secret(name)).chain(secrets);
+    env.map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// A shell on the terminal where a command failed, with all that the command had.
+fn shell(
+    executor: &Executor<'_>,
+    tree: &dyn Rootfs,
+    root: &Root,
+    step: &RunStep,
+    secrets: &[(String, String)],
+) {
+    let Ok(user) = user::lookup(tree.view(), &step.user) else { return };
+    let argv = ["/bin/sh".to_owned(), "-i".to_owned()];
+    let process = Process {
+        root,
+        argv: &argv,
+        env: &environment(step, secrets),
+        cwd: &step.workdir,
+        user: &user,
+        script: None,
+        network: super::demands::network(executor.config, step) != RunNetwork::None,
+        hostname: executor.config.steps.hostname.as_deref(),
+        insecure: step.security == RunSecurity::Insecure,
+    };
+    let Some(_turn) = executor.turns.take(executor.cancel) else { return };
+    let renewed = match root {
+        Root::Mounted(mounted) => mounted.renew(),
+        Root::Live => Ok(()),
+    };
+    if let Err(error) = renewed {
+        executor.events.warn(format!("there is no shell: {error}"));
+        return;
+    }
+    let shown = step.argv.join(" ");
+    executor.events.warn(format!("the command failed: {shown}"));
+    executor.events.info("a shell in its root follows; the build ends when you leave it");
+    executor.events.send(Event::Shell { open: true });
+    let ended = crate::run::run_on_terminal(&process, executor.cancel);
+    executor.events.send(Event::Shell { open: false });
+    match ended {
+        Ok(_) | Err(RunError::Cancelled { .. }) => {}
+        Err(error) => executor.events.warn(format!("there is no shell: {error}")),
+    }
+}
+
+/// Leaves the root of a command that failed where it is, and says how to get in.
+fn keep(executor: &Executor<'_>, tree: &mut dyn Rootfs, root: &Root) {
+    let elsewhere = tree.keep();
+    if let Some(placement) = executor.placement {
+        placement.keep();
+    }
+    let kept = match root {
+        Root::Mounted(mounted) => mounted.renew().and_then(|()| executor.workspace.keep()),
+        Root::Live => Ok(()),
+    };
+    if let Err(error) = kept {
+        executor.events.warn(format!("the root of the failed step is not kept: {error}"));
+        return;
+    }
+    let workspace = executor.workspace.path().display();
+    let (enter, until) = match (root, elsewhere) {
+        (Root::Mounted(mounted), _) => {
+            (mounted.way_in(), format!("what is kept is in {workspace}: remove it when you are done"))
+        }
+        (Root::Live, Some(path)) => {
+            let until = "the next build in this container, or `yadokari restore`, removes it".to_owned();
+            (format!("chroot {} /bin/sh", path.display()), until)
+        }
+        (Root::Live, None) => return,
+    };
+    executor.events.warn(format!("the root of the failed step is kept; enter it with: {enter}"));
+    executor.events.info(until);
 }
 
 /// A signal for people, with what commonly sends it.

@@ -3,16 +3,27 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::Error;
+
+/// What the names of such directories begin with.
+const PREFIX: &str = "build-";
+/// Marks one that somebody wants to look at.
+const KEPT: &str = "kept";
+/// How old one without a lock must be: older versions took none.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// A fresh directory below the work directory; removed at the end.
 pub(super) struct Workspace {
     path: PathBuf,
     fd: Arc<OwnedFd>,
+    /// Whether it stays.
+    kept: AtomicBool,
     /// Work directories we had to create, innermost first; removed again if they are empty.
     created: Vec<PathBuf>,
 }
@@ -42,12 +53,27 @@ impl Workspace {
             created.push(missing.to_owned());
         }
         std::fs::create_dir_all(parent)?;
-        let directory = tempfile::Builder::new().prefix("build-").tempdir_in(parent)?;
-        let path = directory.keep();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = Arc::new(rustix::fs::open(&path, flags, Mode::empty())?);
+        remove_abandoned(parent);
+        let directory = tempfile::Builder::new().prefix("new-").tempdir_in(parent)?;
+        let new = directory.keep();
+        let fd = Arc::new(open(&new)?);
+        // Before it has the name that others look for: whoever finds it finds it locked.
+        let _ = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive);
+        let name = new.file_name().and_then(|n| n.to_str()).unwrap_or_default().replacen("new-", PREFIX, 1);
+        let path = parent.join(name);
+        std::fs::rename(&new, &path)?;
         std::fs::create_dir(path.join("blobs"))?;
-        Ok(Workspace { path, fd, created })
+        Ok(Workspace { path, fd, created, kept: AtomicBool::new(false) })
+    }
+
+    /// Leaves the directory where it is when the build ends, and when others clear up.
+    ///
+    /// # Errors
+    /// It cannot be marked.
+    pub(super) fn keep(&self) -> io::Result<()> {
+        std::fs::write(self.path.join(KEPT), "")?;
+        self.kept.store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     /// The directory's path, valid while the container's own root is in place.
@@ -99,6 +125,9 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
+        if self.kept.load(Ordering::SeqCst) {
+            return;
+        }
         // Failure leaves temporary files behind; there is nobody left to tell.
         let _ = std::fs::remove_dir_all(&self.path);
         for directory in &self.created {
@@ -106,5 +135,67 @@ impl Drop for Workspace {
                 break;
             }
         }
+    }
+}
+
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Removes what builds that were killed left behind, beside whatever comes next. What cannot be removed
+/// waits for the next build.
+fn remove_abandoned(parent: &Path) {
+    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    let ours = |e: &std::fs::DirEntry| e.file_name().to_str().is_some_and(|n| n.starts_with(PREFIX));
+    let abandoned: Vec<(PathBuf, OwnedFd)> = entries
+        .flatten()
+        .filter(ours)
+        .filter_map(|entry| {
+            let path = entry.path();
+            let changed = entry.metadata().ok()?.modified().ok()?;
+            let settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age >= SETTLED);
+            let fd = open(&path).ok()?;
+            rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).ok()?;
+            // One with `blobs` was locked before it had its name, unless it is of an older version.
+            let is_one = path.join("blobs").is_dir() && !path.join(KEPT).exists();
+            (is_one && settled).then_some((path, fd))
+        })
+        .collect();
+    if !abandoned.is_empty() {
+        std::thread::spawn(move || {
+            for (path, _lock) in abandoned {
+                let _ = crate::rootfs::remove_tree(&path);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_abandoned_goes() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let old = SystemTime::now() - 2 * SETTLED;
+        for name in ["build-dead", "build-kept", "build-young", "other"] {
+            std::fs::create_dir_all(at(name).join("blobs")).unwrap();
+        }
+        std::fs::write(at("build-kept").join(KEPT), "").unwrap();
+        for name in ["build-dead", "build-kept", "other"] {
+            std::fs::File::open(at(name)).unwrap().set_modified(old).unwrap();
+        }
+        let alive = Workspace::create(parent.path()).unwrap();
+        std::fs::File::open(alive.path()).unwrap().set_modified(old).unwrap();
+        drop(Workspace::create(parent.path()).unwrap());
+        let gone = || !at("build-dead").exists();
+        assert!((0..100).any(|_| gone() || {
+            std::thread::sleep(Duration::from_millis(50));
+            gone()
+        }));
+        assert!(alive.path().exists() && at("build-kept").exists());
+        assert!(at("build-young").exists() && at("other").exists());
     }
 }

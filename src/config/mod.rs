@@ -24,7 +24,7 @@ pub use outcome::{BuildOutcome, CacheOutcome, LayerOutcome, StepOutcome};
 pub use registry::{ClientCertificate, Mirror, RegistryConfig};
 pub use rootfs::{Isolation, MountConflict, RootfsConfig};
 pub use source::{ContextModes, ContextSource, GitContext, NamedContext};
-pub use steps::{SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig};
+pub use steps::{OnFailure, SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig};
 
 /// Everything a build needs to know, with every default already applied.
 ///

@@ -15,8 +15,24 @@ pub struct StepsConfig {
     pub hostname: Option<String>,
     /// Lines of their `/etc/hosts`: an address and a name each.
     pub hosts: Vec<(String, String)>,
+    /// Whether a step that asks for every right gets it.
+    pub allow_insecure: bool,
+    /// What a failed command leaves.
+    pub on_failure: OnFailure,
     /// Directory of what `RUN --mount=type=cache` keeps; `caches` below the work directory if absent.
     pub caches: Option<PathBuf>,
+}
+
+/// What a failed command leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// A shell in its root, on the terminal that we have.
+    Shell,
+    /// Its root.
+    Keep,
 }
 
 /// Network of a command.

@@ -19,7 +19,7 @@ mod stubs;
 
 pub use mount::{Fate, Mount, MountSource, SecretFile, sort_mounts};
 pub use probe::{Probe, open_placement, probe};
-pub(crate) use removal::clear;
+pub(crate) use removal::{clear, remove_tree};
 pub use stubs::hosts_file;
 
 use std::path::{Path, PathBuf};
@@ -114,6 +114,9 @@ pub trait Placement: Send + Sync {
         Ok(())
     }
 
+    /// Says that trees stay after the end, for somebody to look at.
+    fn keep(&self);
+
     /// Puts the container's own files back and removes what is left of all trees. Called
     /// once at the end, after failure and cancellation too; called again it does nothing.
     ///
@@ -151,6 +154,63 @@ pub struct Mounted {
     pub mounts: Vec<Mount>,
     /// A directory that something may be mounted on, relative to `directory`.
     pub scratch: PathBuf,
+}
+
+impl Mounted {
+    /// A command for a shell that enters the root by hand.
+    fn command(&self) -> String {
+        let at = |path: &Path| quoted(&self.directory.join(path));
+        let point = at(&self.mount_point);
+        match &self.tree {
+            MountedTree::Plain => format!("chroot {point} /bin/sh"),
+            MountedTree::Overlay { lower, upper, work, index } => {
+                let lower: Vec<String> = lower.iter().map(|path| path.display().to_string()).collect();
+                let more = if self.user_namespace {
+                    ",userxattr"
+                } else if *index {
+                    ",index=on"
+                } else {
+                    ""
+                };
+                let (upper, work) = (upper.display(), work.display());
+                let options = format!("lowerdir={},upperdir={upper},workdir={work}{more}", lower.join(":"));
+                format!(
+                    "cd {} && mount -t overlay overlay -o {options} {point} && chroot {point} /bin/sh",
+                    quoted(&self.directory)
+                )
+            }
+        }
+    }
+
+    /// Makes it possible to mount the tree again after a process used it: the kernel refuses an upper
+    /// directory that was mounted with `volatile` (overlayfs.rst, "Volatile mount").
+    ///
+    /// # Errors
+    /// What says so cannot be removed.
+    pub fn renew(&self) -> std::io::Result<()> {
+        let MountedTree::Overlay { work, .. } = &self.tree else { return Ok(()) };
+        let mark = self.directory.join(work).join("work/incompat/volatile");
+        match std::fs::remove_dir_all(mark) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// A command that enters the root from a shell outside of all namespaces.
+    pub fn way_in(&self) -> String {
+        let user = if self.user_namespace { "--user --map-root-user " } else { "" };
+        format!("unshare {user}--mount sh -c {}", quoted_text(&self.command()))
+    }
+}
+
+fn quoted(path: &Path) -> String {
+    quoted_text(&path.display().to_string())
+}
+
+/// A text as one word of a shell.
+fn quoted_text(text: &str) -> String {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-".contains(&b));
+    if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The files of a root still to be mounted.
@@ -228,6 +288,12 @@ pub trait Rootfs: Send + Sync {
     /// Takes the XXH3-128 hashes of the regular files of the last `changes` or `apply`,
     /// by path, as computed while packing.
     fn packed(&mut self, hashes: &[(Vec<u8>, u128)]);
+
+    /// Leaves the tree as the process left it when this goes; where it will be, if that is elsewhere
+    /// than where the process found it.
+    fn keep(&mut self) -> Option<PathBuf> {
+        None
+    }
 
     /// A new tree that starts as this one is now, where that costs less than unpacking its layers.
     ///

@@ -18,7 +18,7 @@ const DIRECTORY: OFlags =
 
 /// Removes a directory and all below it, or nothing if it is not there. Walks with one descriptor
 /// whatever the depth, up again by `..`: nobody else moves directories in there.
-pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     remove_at(CWD, path.as_os_str().as_bytes())
 }
 

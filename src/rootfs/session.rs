@@ -71,7 +71,12 @@ impl Session {
         Ok(name)
     }
 
-    /// Removes the directory; nothing when it is removed already.
+    /// Leaves the directory where it is.
+    pub(super) fn keep(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Removes the directory; nothing when it is removed already, or stays.
     pub(super) fn remove(&self) -> Result<(), RootfsError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if lock.is_some() {

@@ -70,28 +70,27 @@ fn prepare(command: &Command) -> Result<(), Failure> {
     let process = |action: &'static str| move |e: io::Error| Failure::new(Step::Process, action, e);
     let identity = |action: &'static str| move |e: io::Error| Failure::new(Step::Identity, action, e);
     rustix::process::setsid().map_err(|e| process("start a session")(e.into()))?;
-    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|e| process("open /dev/null")(e.into()))?;
-    // SAFETY: both are open descriptors; what 0 was before, the supervisor's socket, is not used in
-    // this process.
-    if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
-        return Err(process("set standard input")(io::Error::last_os_error()));
-    }
+    standard_input(command.terminal).map_err(process("set standard input"))?;
     descriptors::close_on_exec_from(3).map_err(process("close descriptors"))?;
     rustix::process::umask(Mode::from(0o022));
     working_directory(command)?;
     let (uid, gid) = (Uid::from_raw(command.uid), Gid::from_raw(command.gid));
     // So that a command of another user can open /dev/stdout.
     for stream in [io::stdout().as_fd(), io::stderr().as_fd()] {
-        rustix::fs::fchown(stream, Some(uid), Some(gid))
-            .map_err(|e| identity("give away its output")(e.into()))?;
+        match rustix::fs::fchown(stream, Some(uid), Some(gid)) {
+            // A terminal may be of a user namespace above ours.
+            Err(_) if command.terminal => {}
+            given => given.map_err(|e| identity("give away its output")(e.into()))?,
+        }
     }
     if command.filtered {
         seccomp::restrict()
             .map_err(|e| Failure::new(Step::Hiding, "filter the command's system calls", e))?;
     }
-    capability::restrict()
-        .map_err(|e| Failure::new(Step::Hiding, "hide this process from the command", e))?;
+    if !command.privileged {
+        capability::restrict()
+            .map_err(|e| Failure::new(Step::Hiding, "hide this process from the command", e))?;
+    }
     let mut groups = vec![gid];
     groups.extend(command.groups.iter().map(|g| Gid::from_raw(*g)));
     if may_set_groups() {
@@ -99,11 +98,29 @@ fn prepare(command: &Command) -> Result<(), Failure> {
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(|e| identity("set its group")(e.into()))?;
     rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(|e| identity("set its user")(e.into()))?;
-    capability::settle().map_err(identity("set its capabilities"))?;
+    if !command.privileged {
+        capability::settle().map_err(identity("set its capabilities"))?;
+    }
     // After the change of user, which clears it.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|e| process("be ended with its supervisor")(e.into()))?;
     default_signals();
+    Ok(())
+}
+
+/// Nothing to read, or the terminal that standard output is, which becomes the session's own.
+fn standard_input(terminal: bool) -> io::Result<()> {
+    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let from = if terminal { 1 } else { null.as_raw_fd() };
+    // SAFETY: both are open descriptors; what 0 was before, the supervisor's socket, is not used in
+    // this process.
+    if unsafe { libc::dup2(from, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: an ioctl without a pointer, on a descriptor that is open.
+    if terminal && unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
     Ok(())
 }
 

@@ -58,6 +58,10 @@ pub(super) struct Command {
     pub(super) script: Option<Script>,
     /// Whether our filter of system calls is put on it.
     pub(super) filtered: bool,
+    /// Whether it keeps every capability that we have.
+    pub(super) privileged: bool,
+    /// Whether its output is a terminal that is to be its own.
+    pub(super) terminal: bool,
 }
 
 /// From us to the supervisor, after the [`Spec`].
@@ -174,6 +178,8 @@ mod tests {
             groups: vec![1, 2],
             script: Some(Script { name: "E".into(), content: "#!/bin/sh\n".into() }),
             filtered: true,
+            privileged: false,
+            terminal: false,
         };
         let lower = vec!["b".into(), "a".into()];
         let mount = Mounted {

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::control::{Channel, Command, Order, Report, Spec, Task};
 use super::error::{Failure, RunError, Step};
 use super::lines::Lines;
+use super::terminal::Terminal;
 use super::{Cancel, HOSTNAME, Script, User, supervisor, uid_map};
 use crate::event::Stream;
 use crate::rootfs::{Mounted, Root};
@@ -38,6 +39,8 @@ pub struct Process<'a> {
     pub network: bool,
     /// Its host name, [`super::HOSTNAME`] by default; only in a root that is mounted.
     pub hostname: Option<&'a str>,
+    /// Whether it gets every right that we have, in a root that is mounted.
+    pub insecure: bool,
 }
 
 /// How a command ended.
@@ -69,11 +72,29 @@ pub fn run(
     if let Some(signal) = cancel.signal() {
         return Err(RunError::Cancelled { signal });
     }
+    let spec = spec_of(process, command_of(process));
+    ended(process, Supervised::start(&spec)?.wait(output, cancel)?)
+}
+
+/// Runs a command on the terminal that we have, until it ends. Our terminal is as it was when this
+/// returns.
+///
+/// # Errors
+/// [`RunError`]; that the command ran and failed is no error.
+pub fn run_on_terminal(process: &Process<'_>, cancel: &Cancel) -> Result<Ended, RunError> {
+    let failed = |e: io::Error| RunError::from(Failure::new(Step::Process, "use the terminal", e));
+    let (terminal, end) = Terminal::open().map_err(failed)?;
+    let spec = spec_of(process, Command { terminal: true, ..command_of(process) });
+    let report = terminal.relay(|| Supervised::start_with(&spec, end)?.wait(&mut |_, _| {}, cancel));
+    ended(process, report.map_err(failed)??)
+}
+
+fn command_of(process: &Process<'_>) -> Command {
     let mut env = process.env.to_vec();
     if !env.iter().any(|e| e.starts_with("HOME=")) {
         env.push(format!("HOME={}", process.user.home));
     }
-    let command = Command {
+    Command {
         argv: process.argv.to_vec(),
         env,
         cwd: process.cwd.to_owned(),
@@ -82,15 +103,23 @@ pub fn run(
         groups: process.user.groups.clone(),
         script: process.script.cloned(),
         // In place the container's own runtime has seen to that.
-        filtered: matches!(process.root, Root::Mounted(_)),
-    };
-    let spec = Spec {
+        filtered: matches!(process.root, Root::Mounted(_)) && !process.insecure,
+        privileged: matches!(process.root, Root::Mounted(_)) && process.insecure,
+        terminal: false,
+    }
+}
+
+fn spec_of(process: &Process<'_>, command: Command) -> Spec {
+    Spec {
         root: process.root.clone(),
         network: process.network,
         hostname: process.hostname.unwrap_or(HOSTNAME).to_owned(),
         task: Task::Run(command),
-    };
-    match Supervised::start(&spec)?.wait(output, cancel)? {
+    }
+}
+
+fn ended(process: &Process<'_>, report: Report) -> Result<Ended, RunError> {
+    match report {
         Report::Ended(ended) => Ok(ended),
         Report::NotExecuted(why) => {
             Err(RunError::not_executed(process.argv.first().map_or("", String::as_str), &why))
@@ -154,6 +183,22 @@ impl Supervised {
         });
         let mut started = Supervised { child, channel: Channel::new(ours), streams };
         // A supervisor that is gone already is found when its report is missing.
+        let _ = started.channel.send(spec);
+        Ok(started)
+    }
+
+    /// The same with one terminal for all output.
+    fn start_with(spec: &Spec, terminal: OwnedFd) -> Result<Self, RunError> {
+        let failed = |e: io::Error| RunError::from(Failure::new(Step::Process, "make a socket", e));
+        let (ours, theirs) = UnixStream::pair().map_err(failed)?;
+        let again = terminal.try_clone().map_err(failed)?;
+        let child = supervisor::start(theirs.into(), again, terminal)?;
+        let streams = [Stream::Stdout, Stream::Stderr].map(|stream| Output {
+            stream,
+            pipe: None,
+            lines: Lines::default(),
+        });
+        let mut started = Supervised { child, channel: Channel::new(ours), streams };
         let _ = started.channel.send(spec);
         Ok(started)
     }

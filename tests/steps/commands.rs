@@ -124,6 +124,7 @@ fn a_cancelled_command_is_asked_first() {
             script: None,
             network: true,
             hostname: None,
+            insecure: false,
         };
         let mut seen = Vec::new();
         let result = run(
@@ -182,6 +183,7 @@ fn run_script(
         script: Some(script),
         network: true,
         hostname: None,
+        insecure: false,
     };
     let mut seen = Vec::new();
     let mut collect = |stream, line: &[u8]| {

@@ -112,8 +112,17 @@ pub(crate) fn shell(root: &Root, user: &User, script: &str) -> Result<Output, Ru
 pub(crate) fn execute(root: &Root, user: &User, argv: &[&str], cwd: &str) -> Result<Output, RunError> {
     let argv: Vec<String> = argv.iter().map(|a| (*a).to_owned()).collect();
     let env = ["PATH=/bin:/usr/bin".to_owned()];
-    let process =
-        Process { root, argv: &argv, env: &env, cwd, user, script: None, network: true, hostname: None };
+    let process = Process {
+        root,
+        argv: &argv,
+        env: &env,
+        cwd,
+        user,
+        script: None,
+        network: true,
+        hostname: None,
+        insecure: false,
+    };
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let mut collect = |stream, line: &[u8]| {
         let line = String::from_utf8_lossy(line).into_owned();

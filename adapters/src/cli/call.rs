@@ -42,7 +42,12 @@ pub(crate) fn of(flags: &Flags) -> Result<Option<Call>, Usage> {
                 "github" => FormatFlag::Github,
                 _ => return Err(unknown("human, json, sarif, gitlab or github")),
             };
-            Ok(Some(Call::Check(Box::new(Check { flags: flags.clone(), format, bases: BasesFlag::Fetch }))))
+            Ok(Some(Call::Check(Box::new(Check {
+                flags: flags.clone(),
+                format,
+                bases: BasesFlag::Fetch,
+                ignore_status: false,
+            }))))
         }
         "outline" | "targets" if !flags.check => {
             let format = match format {

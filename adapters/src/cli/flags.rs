@@ -112,6 +112,9 @@ pub(crate) struct CheckFlags {
     /// What is known of base images
     #[arg(long, value_name = "WHAT", default_value = "fetch")]
     pub(crate) bases: BasesFlag,
+    /// Exit with 0 where there are findings only, unless the file says error=true
+    #[arg(long)]
+    pub(crate) ignore_status: bool,
     #[command(flatten)]
     pub(crate) registry: Registry,
 }
@@ -318,9 +321,27 @@ pub(crate) struct Steps {
     /// Line of the steps' /etc/hosts, NAME:ADDRESS or NAME=ADDRESS; repeatable
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub(crate) add_host: Vec<String>,
+    /// Right for steps that ask for it: security.insecure (every capability, no filter of system calls) or network.host; repeatable
+    #[arg(long, value_name = "RIGHT")]
+    pub(crate) allow: Vec<String>,
+    /// What a failed RUN leaves: nothing, a shell in its root on this terminal, or the root itself (keep)
+    #[arg(long, value_name = "WHAT", default_value = "nothing", hide_default_value = true)]
+    pub(crate) on_failure: OnFailureFlag,
     /// SSH agent for RUN --mount=type=ssh, default | ID=SOCKET; repeatable
     #[arg(long, value_name = "AGENT")]
     pub(crate) ssh: Vec<String>,
+}
+
+/// `--on-failure`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnFailureFlag {
+    /// Everything goes
+    #[default]
+    Nothing,
+    /// A shell on this terminal
+    Shell,
+    /// The root stays
+    Keep,
 }
 
 /// `--isolation`

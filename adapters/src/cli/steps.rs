@@ -2,9 +2,13 @@
 
 use std::path::PathBuf;
 
-use yadokari::config::{SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig};
+use std::io::IsTerminal;
 
-use super::flags::Steps;
+use yadokari::config::{
+    OnFailure, SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig,
+};
+
+use super::flags::{OnFailureFlag, Steps};
 use crate::env::Env;
 use crate::settings::list::fields;
 use crate::usage::Usage;
@@ -33,8 +37,41 @@ pub(crate) fn config(
         },
         hostname: hostname(flags, build_args)?,
         hosts: given(&flags.add_host).iter().map(|h| host(h)).collect::<Result<_, _>>()?,
+        allow_insecure: allowed(&flags.allow)?,
+        on_failure: on_failure(
+            flags.on_failure,
+            std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
+        )?,
         caches,
     })
+}
+
+/// `--allow`, buildx's entitlements: whether `security.insecure` is among them. Several may stand in one.
+fn allowed(given: &[String]) -> Result<bool, Usage> {
+    let mut insecure = false;
+    for right in given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|r| !r.is_empty()) {
+        match right {
+            "security.insecure" => insecure = true,
+            // Steps have the builder's network as it is.
+            "network.host" => {}
+            _ => {
+                return Err(Usage::new(format!("--allow {right} is unknown"))
+                    .help("write security.insecure or network.host"));
+            }
+        }
+    }
+    Ok(insecure)
+}
+
+/// `--on-failure`
+fn on_failure(flag: OnFailureFlag, terminal: bool) -> Result<OnFailure, Usage> {
+    match flag {
+        OnFailureFlag::Nothing => Ok(OnFailure::Nothing),
+        OnFailureFlag::Keep => Ok(OnFailure::Keep),
+        OnFailureFlag::Shell if terminal => Ok(OnFailure::Shell),
+        OnFailureFlag::Shell => Err(Usage::new("--on-failure=shell needs a terminal")
+            .help("start the program on one (docker run -it), or write --on-failure=keep")),
+    }
 }
 
 /// The flag, or BuildKit's build argument of that meaning.

@@ -70,6 +70,10 @@ impl Placement for Chroot {
         path.to_path_buf()
     }
 
+    fn keep(&self) {
+        self.session.keep();
+    }
+
     fn finish(&self) -> Result<(), RootfsError> {
         self.session.remove()
     }

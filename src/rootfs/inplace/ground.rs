@@ -58,6 +58,8 @@ pub(super) struct Ground {
     pub(super) covers: Vec<Cover>,
     /// Counts swaps: an index is good for one.
     pub(super) generation: u64,
+    /// Whether trees stay after the end.
+    pub(super) kept: bool,
     stages: BTreeMap<usize, Arc<OwnedFd>>,
     /// Held as long as this build may move files.
     _lock: File,
@@ -124,6 +126,7 @@ impl Ground {
             events,
             secrets: Secrets::default(),
             covers: Vec::new(),
+            kept: false,
             generation: 0,
             stages: BTreeMap::new(),
             _lock: lock,

@@ -122,8 +122,14 @@ impl Placement for Inplace {
         put_back(&mut self.ground(), Trees::Stay)
     }
 
+    fn keep(&self) {
+        self.ground().kept = true;
+    }
+
     fn finish(&self) -> Result<(), RootfsError> {
-        put_back(&mut self.ground(), Trees::Go)
+        let mut ground = self.ground();
+        let trees = if ground.kept { Trees::Stay } else { Trees::Go };
+        put_back(&mut ground, trees)
     }
 }
 

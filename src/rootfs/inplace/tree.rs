@@ -260,6 +260,11 @@ impl Rootfs for Tree {
         if self.unwatched { self.ground().show() } else { self.changes(&[]).map(drop) }
     }
 
+    fn keep(&mut self) -> Option<PathBuf> {
+        let ground = self.ground();
+        Some(ground.site.home.join("stage").join(&ground.state.id).join(self.stage.to_string()))
+    }
+
     fn forget_all(&mut self) {
         self.unwatched = true;
         self.known = Hashes::default();

@@ -100,6 +100,10 @@ impl Placement for Overlay {
         path.to_path_buf()
     }
 
+    fn keep(&self) {
+        self.session.keep();
+    }
+
     fn finish(&self) -> Result<(), RootfsError> {
         self.bases.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.session.remove()

@@ -178,6 +178,11 @@ impl Rootfs for Tree {
 
     fn packed(&mut self, _: &[(Vec<u8>, u128)]) {}
 
+    fn keep(&mut self) -> Option<PathBuf> {
+        self.entered = None;
+        None
+    }
+
     fn fork(&self) -> Option<Result<Box<dyn Rootfs>, RootfsError>> {
         Some(Ok(Box::new(Tree::new(Arc::clone(&self.session), self.features, self.stack.fork()))))
     }

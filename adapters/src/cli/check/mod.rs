@@ -30,18 +30,24 @@ pub(crate) struct Check {
     pub(crate) format: FormatFlag,
     /// What is known of base images.
     pub(crate) bases: BasesFlag,
+    /// Whether findings leave the exit code alone.
+    pub(crate) ignore_status: bool,
 }
 
 impl Check {
     /// The check of `yadokari check`.
     pub(crate) fn new(look: &Look, flags: &super::flags::CheckFlags) -> Self {
         let registry = flags.registry.clone();
-        Check { flags: look.flags(registry), format: flags.format, bases: flags.bases }
+        Check {
+            flags: look.flags(registry),
+            format: flags.format,
+            bases: flags.bases,
+            ignore_status: flags.ignore_status,
+        }
     }
 }
 
-/// Checks and prints a report; the exit code: 1 for errors, 0 for findings only, unless the
-/// file says `error=true`.
+/// Checks and prints a report; the exit code: 1 for errors and for findings, as `docker build --check`.
 ///
 /// # Errors
 /// Flags that make no sense.
@@ -78,7 +84,7 @@ pub(crate) fn run(check: &Check, env: &Env) -> Result<u8, Usage> {
     display.close();
     let color = std::io::stdout().is_terminal() && env.get("NO_COLOR").is_none();
     let text = redactor.redact(rendered(&report, check.format, color, env));
-    let failed = u8::from(report.fails());
+    let failed = u8::from(report.fails(check.ignore_status));
     Ok(crate::print(&text).max(failed))
 }
 

@@ -70,6 +70,8 @@ impl JsonLog {
 impl Screen for JsonLog {
     fn event(&self, event: Event) {
         match event {
+            // The log goes on.
+            Event::Shell { .. } => {}
             Event::Debug(text) => self.write("debug", &text, Value::Null),
             Event::Info(text) => self.write("info", &text, Value::Null),
             Event::Warning(text) => self.write("warning", &text, Value::Null),

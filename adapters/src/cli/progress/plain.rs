@@ -164,6 +164,8 @@ impl Screen for PlainLog {
 impl State {
     fn event(&mut self, event: Event) {
         match event {
+            // The log goes on.
+            Event::Shell { .. } => {}
             Event::Debug(text) | Event::Info(text) => self.say(&text),
             Event::Warning(text) => {
                 let text = self.redactor.redact(clean_lines(&text));

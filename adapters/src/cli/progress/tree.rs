@@ -137,6 +137,10 @@ impl Tree {
 impl Screen for Tree {
     fn event(&self, event: Event) {
         match event {
+            Event::Shell { open } => {
+                let target = if open { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+                self.multi.set_draw_target(target);
+            }
             Event::Debug(text) | Event::Info(text) => self.say(&text),
             Event::Warning(text) => {
                 let text = self.redactor.redact(clean_lines(&text));
