@@ -109,10 +109,11 @@ impl Signer {
     /// A JSON web token as the distribution project's `docs/spec/auth/jwt.md` has it.
     fn token(&self, scopes: &[String]) -> String {
         let access: Vec<_> = scopes.iter().map(|scope| access(scope)).collect();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let now = clock.as_secs();
         let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [der(&self.certificate)]});
         let claims = json!({
-            "iss": "e2e", "sub": USER, "aud": "e2e", "jti": format!("{now}"),
+            "iss": "e2e", "sub": USER, "aud": "e2e", "jti": clock.as_nanos().to_string(),
             "iat": now - 100, "nbf": now - 100, "exp": now as i64 + self.life, "access": access,
         });
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());

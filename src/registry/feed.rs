@@ -11,11 +11,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
 
-use super::RegistryError;
 use super::client::Client;
 use super::growing::Progress;
-use super::mirror::Use;
 use super::transfer::Transfer;
+use super::{BlobContent, Registry, RegistryError};
 use crate::image::{Descriptor, Reference};
 
 /// Read from a file at once.
@@ -30,9 +29,24 @@ pub(super) enum Source {
     /// A file from an offset on, opened for each attempt if it is not open.
     File { file: Option<Arc<File>>, path: PathBuf, start: u64 },
     /// A blob of another registry.
-    Blob { client: Arc<Client>, mirrors: Use, from: Box<Reference>, descriptor: Box<Descriptor> },
+    Blob { registry: Registry, from: Box<Reference>, descriptor: Box<Descriptor> },
     /// A file that grows, and how far it has come.
     Growing { file: Arc<File>, progress: watch::Receiver<Progress> },
+}
+
+impl From<&BlobContent> for Source {
+    fn from(content: &BlobContent) -> Self {
+        match content {
+            BlobContent::Bytes(bytes) => Source::Bytes(bytes.clone()),
+            BlobContent::File(file, path) => {
+                Source::File { file: Some(file.clone()), path: path.clone(), start: 0 }
+            }
+            BlobContent::Part(file, path, start) => {
+                Source::File { file: Some(file.clone()), path: path.clone(), start: *start }
+            }
+            BlobContent::Path(path) => Source::File { file: None, path: path.clone(), start: 0 },
+        }
+    }
 }
 
 /// The body of an upload.
@@ -114,9 +128,8 @@ impl Feed {
                 Ok(file) => self.clone().file_pieces(file, *start).boxed(),
                 Err(error) => stream::iter([Err(self.file_failure(error))]).boxed(),
             },
-            Source::Blob { client: source, mirrors, from, descriptor } => {
-                let blob = ((**from).clone(), (**descriptor).clone());
-                let pieces = receive(source.clone(), *mirrors, blob, client);
+            Source::Blob { registry, from, descriptor } => {
+                let pieces = receive(registry.clone(), (**from).clone(), (**descriptor).clone(), client);
                 let feed = self.clone();
                 pieces.map(move |piece| piece.map_err(|error| feed.fail(error))).boxed()
             }
@@ -195,9 +208,9 @@ fn open_file(path: &Path) -> io::Result<Arc<File>> {
 
 /// The bytes of a blob of another registry, as they come.
 fn receive(
-    source: Arc<Client>,
-    mirrors: Use,
-    (from, descriptor): (Reference, Descriptor),
+    registry: Registry,
+    from: Reference,
+    descriptor: Descriptor,
     client: &Client,
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> + Send + 'static {
     let (send, receive) = mpsc::channel(QUEUE);
@@ -206,7 +219,7 @@ fn receive(
             let send = send.clone();
             async move { send.send(Ok(piece)).await.is_ok() }
         };
-        if let Err(error) = source.fetch(&from, &descriptor, mirrors, None, sink).await {
+        if let Err(error) = registry.fetch(&from, &descriptor, None, sink).await {
             // Nobody listens when the upload ended first.
             let _ = send.send(Err(error)).await;
         }

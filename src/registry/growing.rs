@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 use super::call::Call;
 use super::client::{Client, Target};
 use super::feed::{Feed, Source};
-use super::push::{repository_name, session};
 use super::retry::Failure;
 use super::transfer::Transfer;
+use super::upload::{repository_name, session};
 use super::{Blob, Direction, PushOutcome, Registry, RegistryError, permit};
 use crate::event::TransferKind;
 use crate::image::{Digest, Reference};
@@ -137,7 +137,7 @@ impl Registry {
         let transfer = Arc::new(self.transfer(TransferKind::Push, &blob.descriptor));
         // One that still waits for its turn has sent nothing: it gets no further.
         if sending.state.begun.load(Ordering::SeqCst) {
-            match self.client.end_sending(sending, &blob.descriptor.digest, &transfer).await {
+            match self.end_sending(sending, &blob.descriptor.digest, &transfer).await {
                 Ok(outcome) => {
                     transfer.finish(outcome.into());
                     return Ok(outcome);
@@ -150,7 +150,32 @@ impl Registry {
         } else {
             drop(sending);
         }
-        self.put(&to, blob, mount_from, &transfer).await
+        self.put(&to, &blob.descriptor, (&blob.content).into(), mount_from, &transfer).await
+    }
+
+    /// Commits what was sent, unless the blob is there already.
+    async fn end_sending(
+        &self,
+        mut sending: Sending,
+        digest: &Digest,
+        transfer: &Arc<Transfer>,
+    ) -> Result<PushOutcome, Failure> {
+        sending.feed.report_to(transfer.clone());
+        if self.has_blob(&sending.to, digest, Direction::Push).await? {
+            return Ok(PushOutcome::Existed);
+        }
+        sending.sent().await?;
+        let open = sending.state.session().clone();
+        let Some((mut target, session)) = open else {
+            return Err(RegistryError::Stopped { what: sending.feed.what().to_owned() }.into());
+        };
+        target.what = format!("push blob {} to {}", digest.short(), repository_name(&sending.to));
+        let nothing = Source::Bytes(Bytes::new());
+        let end = Feed::new(target.what.clone(), 0, nothing, None);
+        self.client.put_body(&target, session, digest, &end).await?;
+        // It is no upload any more: nothing to cancel.
+        sending.state.session().take();
+        Ok(PushOutcome::Uploaded)
     }
 }
 
@@ -187,30 +212,5 @@ impl Client {
             *state.session() = Some((target, next));
         }
         Ok(())
-    }
-
-    /// Commits what was sent, unless the blob is there already.
-    async fn end_sending(
-        &self,
-        mut sending: Sending,
-        digest: &Digest,
-        transfer: &Arc<Transfer>,
-    ) -> Result<PushOutcome, Failure> {
-        sending.feed.report_to(transfer.clone());
-        if self.has_blob(&sending.to, digest, Direction::Push).await? {
-            return Ok(PushOutcome::Existed);
-        }
-        sending.sent().await?;
-        let open = sending.state.session().clone();
-        let Some((mut target, session)) = open else {
-            return Err(RegistryError::Stopped { what: sending.feed.what().to_owned() }.into());
-        };
-        target.what = format!("push blob {} to {}", digest.short(), repository_name(&sending.to));
-        let nothing = Source::Bytes(Bytes::new());
-        let end = Feed::new(target.what.clone(), 0, nothing, None);
-        self.put_body(&target, session, digest, &end).await?;
-        // It is no upload any more: nothing to cancel.
-        sending.state.session().take();
-        Ok(PushOutcome::Uploaded)
     }
 }

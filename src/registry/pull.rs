@@ -3,17 +3,20 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
-use reqwest::{Response, StatusCode};
-use sha2::{Digest as _, Sha256};
+use reqwest::StatusCode;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::client::{Client, Target};
+use super::download::Download;
 use super::error::name;
 use super::mirror::{Search, Use};
+use super::reader::{self, BlobReader, Piece};
 use super::retry::{Failure, Patience, Tries};
 use super::transfer::Transfer;
-use super::{ConnectionKind, Direction, RawManifest, RegistryError};
+use super::{Direction, RawManifest, Registry, RegistryError, permit};
+use crate::event::{TransferEnd, TransferKind};
 use crate::image::{Descriptor, Digest, MediaType, Reference};
 
 /// Largest manifest: what registries take (distribution spec, "Pushing Manifests").
@@ -25,14 +28,23 @@ const WORTHWHILE: u64 = 64 << 10;
 const MANIFESTS: [&str; 4] =
     [MediaType::OCI_INDEX, MediaType::OCI_MANIFEST, MediaType::DOCKER_LIST, MediaType::DOCKER_MANIFEST];
 
-impl Client {
-    /// A manifest or an index by digest if the reference has one, else by tag.
-    pub(super) async fn manifest(
+impl Registry {
+    /// A manifest or an index, at most 4 MiB, by digest if the reference has one. The digest is
+    /// checked, against the registry's own word where the reference has none. A pull asks the
+    /// mirrors first.
+    ///
+    /// # Errors
+    /// [`RegistryError`]
+    pub async fn manifest(
         &self,
         reference: &Reference,
         direction: Direction,
-        mirrors: Use,
     ) -> Result<RawManifest, RegistryError> {
+        let client = &self.client;
+        let mirrors = match direction {
+            Direction::Pull => self.mirrors,
+            Direction::Push => Use::Origin,
+        };
         let what = |place: &Reference| format!("pull the manifest of {}", name(place));
         let expected = match reference.digest() {
             None => None,
@@ -41,16 +53,16 @@ impl Client {
                 digest: super::error::plain(text),
             })?),
         };
-        let mut search = Search::new(self, reference, mirrors);
+        let mut search = Search::new(client, reference, mirrors);
         while let Some((place, patience)) = search.next() {
             let what = what(&place);
-            let attempt = patience.retry(&self.events, || async {
-                let target = self.target(&place, direction, what.clone()).await?;
-                self.get_manifest(&target, &place, expected).await
+            let attempt = patience.retry(&client.events, || async {
+                let target = client.target(&place, direction, what.clone()).await?;
+                client.get_manifest(&target, &place, expected).await
             });
             match attempt.await {
                 Ok(found) => {
-                    self.mirrors.served(reference, &place);
+                    client.mirrors.served(reference, &place);
                     return Ok(found);
                 }
                 Err(error) => search.failed(place, error),
@@ -59,6 +71,166 @@ impl Client {
         Err(search.error(what(reference)))
     }
 
+    /// Streams a blob into `sink`, which returns false to stop. Size and digest are checked
+    /// before the last piece is handed on. Mirrors are asked first.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; what `sink` got until then is worth nothing. After
+    /// [`RegistryError::Mirror`] it is worth asking again.
+    pub async fn blob<S, F>(
+        &self,
+        from: &Reference,
+        descriptor: &Descriptor,
+        sink: S,
+    ) -> Result<(), RegistryError>
+    where
+        S: FnMut(Bytes) -> F,
+        F: Future<Output = bool>,
+    {
+        let _permit = permit(&self.client.pulls).await;
+        self.pull(from, descriptor, sink).await
+    }
+
+    /// A blob in memory, such as a config.
+    ///
+    /// # Errors
+    /// [`RegistryError::TooLarge`] if it has more than `limit` bytes; any other [`RegistryError`].
+    pub async fn blob_bytes(
+        &self,
+        from: &Reference,
+        descriptor: &Descriptor,
+        limit: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
+        if descriptor.size > limit {
+            let what = format!("pull blob {} of {}", descriptor.digest.short(), name(from));
+            return Err(RegistryError::TooLarge { what, limit });
+        }
+        loop {
+            let mut bytes = Vec::new();
+            let sink = |piece: Bytes| {
+                bytes.extend_from_slice(&piece);
+                std::future::ready(true)
+            };
+            match self.blob(from, descriptor, sink).await {
+                Ok(()) => return Ok(bytes),
+                // Each time there is one place less.
+                Err(RegistryError::Mirror { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// A blob as an ordinary reader. The transfer begins at once, if no more than three others
+    /// are under way; readers get their turn in the order they were made in.
+    pub fn reader(&self, from: &Reference, descriptor: &Descriptor) -> BlobReader {
+        let (send, receive) = mpsc::channel(reader::QUEUE);
+        let (registry, from, descriptor) = (self.clone(), from.clone(), descriptor.clone());
+        let permit = permit(&self.client.pulls);
+        self.client.handle.spawn(async move {
+            let _permit = permit.await;
+            let sink = |bytes| {
+                let send = send.clone();
+                async move { send.send(Piece::Bytes(bytes)).await.is_ok() }
+            };
+            let end = match registry.pull(&from, &descriptor, sink).await {
+                Ok(()) => Piece::End,
+                Err(error) => Piece::Failed(error.into()),
+            };
+            // A reader that was dropped wants to know nothing.
+            let _ = send.send(end).await;
+        });
+        BlobReader::new(receive)
+    }
+
+    async fn pull<S, F>(
+        &self,
+        from: &Reference,
+        descriptor: &Descriptor,
+        sink: S,
+    ) -> Result<(), RegistryError>
+    where
+        S: FnMut(Bytes) -> F,
+        F: Future<Output = bool>,
+    {
+        let transfer = self.transfer(TransferKind::Pull, descriptor);
+        self.fetch(from, descriptor, Some(&transfer), sink).await?;
+        transfer.finish(TransferEnd::Moved);
+        Ok(())
+    }
+
+    /// Streams a blob into `sink` with one pull of a Range after each broken connection, at the
+    /// next place where one does not have it.
+    ///
+    /// Size and digest are checked before the last piece is handed on: whoever has got
+    /// everything has got the right bytes. `sink` returns false to stop.
+    pub(super) async fn fetch<S, F>(
+        &self,
+        from: &Reference,
+        descriptor: &Descriptor,
+        transfer: Option<&Transfer>,
+        sink: S,
+    ) -> Result<(), RegistryError>
+    where
+        S: FnMut(Bytes) -> F,
+        F: Future<Output = bool>,
+    {
+        let what = |place: &Reference| format!("pull blob {} of {}", descriptor.digest.short(), name(place));
+        let mut download = Download::new(descriptor, transfer, sink);
+        let mut search = Search::new(&self.client, from, self.mirrors);
+        while let Some((place, patience)) = search.next() {
+            match self.fetch_from(&place, what(&place), patience, &mut download).await {
+                Ok(()) => {
+                    self.client.mirrors.served(from, &place);
+                    return Ok(());
+                }
+                // What the sink took cannot be taken back.
+                Err(error) if error.is_wrong_content() && download.done > 0 && search.has_more() => {
+                    let mirror = name(&place);
+                    self.client.mirrors.failed(from, &place, &error);
+                    let source = Box::new(error);
+                    return Err(RegistryError::Mirror { what: what(from), mirror, source });
+                }
+                Err(error @ RegistryError::Stopped { .. }) => return Err(error),
+                Err(error) => search.failed(place, error),
+            }
+        }
+        Err(search.error(what(from)))
+    }
+
+    async fn fetch_from<S, F>(
+        &self,
+        place: &Reference,
+        what: String,
+        patience: Patience,
+        download: &mut Download<'_, S>,
+    ) -> Result<(), RegistryError>
+    where
+        S: FnMut(Bytes) -> F,
+        F: Future<Output = bool>,
+    {
+        let client = &self.client;
+        let mut tries = Tries::new(patience);
+        loop {
+            let before = download.done;
+            let attempt = async {
+                let target = client.target(place, Direction::Pull, what.clone()).await?;
+                download.go_on(client, &target).await
+            };
+            match attempt.await {
+                Ok(()) => return Ok(()),
+                Err(failure) => {
+                    if download.done - before >= WORTHWHILE {
+                        tries.forget();
+                    }
+                    tries.pause(failure, &client.events).await?;
+                }
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Asks for a manifest once.
     async fn get_manifest(
         &self,
         target: &Target,
@@ -81,184 +253,6 @@ impl Client {
         }
         Ok(RawManifest { media_type: manifest_type(&headers, &bytes), bytes, digest })
     }
-
-    /// Streams a blob into `sink` with one pull of a Range after each broken connection, at the
-    /// next place where one does not have it.
-    ///
-    /// Size and digest are checked before the last piece is handed on: whoever has got
-    /// everything has got the right bytes. `sink` returns false to stop.
-    pub(super) async fn fetch<S, F>(
-        &self,
-        from: &Reference,
-        descriptor: &Descriptor,
-        mirrors: Use,
-        transfer: Option<&Transfer>,
-        sink: S,
-    ) -> Result<(), RegistryError>
-    where
-        S: FnMut(Bytes) -> F,
-        F: Future<Output = bool>,
-    {
-        let what = |place: &Reference| format!("pull blob {} of {}", descriptor.digest.short(), name(place));
-        let mut download =
-            Download { descriptor, transfer, sink, hash: Sha256::new(), done: 0, verified: false };
-        let mut search = Search::new(self, from, mirrors);
-        while let Some((place, patience)) = search.next() {
-            match self.fetch_from(&place, what(&place), patience, &mut download).await {
-                Ok(()) => {
-                    self.mirrors.served(from, &place);
-                    return Ok(());
-                }
-                // What the sink took cannot be taken back.
-                Err(error) if error.is_wrong_content() && download.done > 0 && search.has_more() => {
-                    let mirror = name(&place);
-                    self.mirrors.failed(from, &place, &error);
-                    let source = Box::new(error);
-                    return Err(RegistryError::Mirror { what: what(from), mirror, source });
-                }
-                Err(error @ RegistryError::Stopped { .. }) => return Err(error),
-                Err(error) => search.failed(place, error),
-            }
-        }
-        Err(search.error(what(from)))
-    }
-
-    async fn fetch_from<S, F>(
-        &self,
-        place: &Reference,
-        what: String,
-        patience: Patience,
-        download: &mut Download<'_, S>,
-    ) -> Result<(), RegistryError>
-    where
-        S: FnMut(Bytes) -> F,
-        F: Future<Output = bool>,
-    {
-        let mut tries = Tries::new(patience);
-        loop {
-            let before = download.done;
-            let attempt = async {
-                let target = self.target(place, Direction::Pull, what.clone()).await?;
-                download.go_on(self, &target).await
-            };
-            match attempt.await {
-                Ok(()) => return Ok(()),
-                Err(failure) => {
-                    if download.done - before >= WORTHWHILE {
-                        tries.forget();
-                    }
-                    tries.pause(failure, &self.events).await?;
-                }
-            }
-        }
-    }
-}
-
-/// A blob on its way.
-struct Download<'a, S> {
-    descriptor: &'a Descriptor,
-    transfer: Option<&'a Transfer>,
-    sink: S,
-    hash: Sha256,
-    /// Bytes handed on.
-    done: u64,
-    verified: bool,
-}
-
-impl<S, F> Download<'_, S>
-where
-    S: FnMut(Bytes) -> F,
-    F: Future<Output = bool>,
-{
-    /// Asks for what is left and hands it on.
-    async fn go_on(&mut self, client: &Client, target: &Target) -> Result<(), Failure> {
-        let path = format!("{}/blobs/{}", target.repository, self.descriptor.digest);
-        let mut call = Call::get(target.endpoint.url(&path));
-        if self.done > 0 {
-            call = call.header(RANGE, HeaderValue::try_from(format!("bytes={}-", self.done)).expect("ASCII"));
-        }
-        let wanted = [StatusCode::OK, StatusCode::PARTIAL_CONTENT];
-        let mut response = client.expect(target, &call, &wanted).await?;
-        let mut skip = self.check_start(target, &response)?;
-        while let Some(mut chunk) = client.chunk(target, &mut response).await? {
-            let skipped = skip.min(chunk.len() as u64);
-            skip -= skipped;
-            let rest = chunk.split_off(skipped as usize);
-            if !rest.is_empty() {
-                self.hand_on(target, rest).await?;
-            }
-        }
-        if self.done < self.descriptor.size {
-            let reason = format!("the body ended after {} of {} bytes", self.done, self.descriptor.size);
-            return Err(Failure::transient(RegistryError::Connection {
-                what: target.what.clone(),
-                host: super::endpoint::host(response.url()),
-                reason,
-                kind: ConnectionKind::Network,
-            }));
-        }
-        if !self.verified {
-            self.verify(target)?;
-        }
-        Ok(())
-    }
-
-    /// How much of the body we have already: all we had, from a registry that knows no ranges.
-    fn check_start(&self, target: &Target, response: &Response) -> Result<u64, Failure> {
-        let size = self.descriptor.size;
-        if response.status() == StatusCode::PARTIAL_CONTENT {
-            let start = range_start(response.headers());
-            if start != Some(self.done) {
-                let problem =
-                    format!("asked for bytes from {}, it sends a range that starts elsewhere", self.done);
-                return Err(target.protocol(problem).into());
-            }
-            return Ok(0);
-        }
-        let length =
-            response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if let Some(found) = length.filter(|length| *length != size) {
-            return Err(RegistryError::Size { what: target.what.clone(), expected: size, found }.into());
-        }
-        Ok(self.done)
-    }
-
-    async fn hand_on(&mut self, target: &Target, piece: Bytes) -> Result<(), Failure> {
-        let what = || target.what.clone();
-        let (size, done) = (self.descriptor.size, self.done + piece.len() as u64);
-        if done > size {
-            return Err(RegistryError::Size { what: what(), expected: size, found: done }.into());
-        }
-        if done == size {
-            let before = self.hash.clone();
-            self.hash.update(&piece);
-            if let Err(failure) = self.verify(target) {
-                // Another place may send the right ones.
-                self.hash = before;
-                return Err(failure);
-            }
-        } else {
-            self.hash.update(&piece);
-        }
-        if !(self.sink)(piece).await {
-            return Err(RegistryError::Stopped { what: what() }.into());
-        }
-        self.done = done;
-        if let Some(transfer) = self.transfer {
-            transfer.progress(done);
-        }
-        Ok(())
-    }
-
-    fn verify(&mut self, target: &Target) -> Result<(), Failure> {
-        let found = Digest::from_sha256(self.hash.clone().finalize().into());
-        if found != self.descriptor.digest {
-            let (what, expected) = (target.what.clone(), self.descriptor.digest);
-            return Err(RegistryError::Digest { what, expected, found: found.to_string() }.into());
-        }
-        self.verified = true;
-        Ok(())
-    }
 }
 
 /// The digest a registry says its answer has, if it is one we can check.
@@ -280,10 +274,4 @@ fn manifest_type(headers: &HeaderMap, bytes: &[u8]) -> MediaType {
     }
     let own = serde_json::from_slice::<Typed>(bytes).ok().and_then(|typed| typed.media_type);
     own.map_or(header, MediaType)
-}
-
-/// The first byte of `Content-Range: bytes <first>-<last>/<size>`.
-fn range_start(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    text.trim().strip_prefix("bytes")?.trim().split('-').next()?.parse().ok()
 }

@@ -1,120 +1,175 @@
-//! Putting blobs and manifests (distribution spec, "Pushing"; one method for each request).
+//! Putting blobs and manifests.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode, Url};
 
-use super::call::Call;
-use super::client::{Client, Target};
 use super::error::name;
 use super::feed::{Feed, Source};
 use super::mirror::Use;
-use super::pull::claimed_digest;
-use super::retry::{Failure, Tries};
+use super::retry::Tries;
 use super::transfer::Transfer;
-use super::{Direction, PushOutcome, RegistryError};
+use super::upload::{Mount, repository_name};
+use super::{Blob, Direction, PushOutcome, Registry, RegistryError, permit};
+use crate::event::TransferKind;
 use crate::image::{Descriptor, Digest, MediaType, Reference};
 
-/// What asking for a mount led to.
-enum Mount {
-    /// The blob is there.
-    Done,
-    /// The registry opened an upload instead.
-    Session(Url),
-    /// It does not do it.
-    Refused,
-}
-
-impl Client {
-    /// Whether a blob is in a repository.
-    pub(super) async fn has_blob(
+impl Registry {
+    /// Whether a blob is in the repository of a reference.
+    ///
+    /// # Errors
+    /// [`RegistryError`], but not for a registry that will not say: then false.
+    pub async fn has_blob(
         &self,
         repository: &Reference,
         digest: &Digest,
         direction: Direction,
     ) -> Result<bool, RegistryError> {
+        let client = &self.client;
         let what = format!("look for blob {} in {}", digest.short(), repository_name(repository));
         let patience = match direction {
-            Direction::Pull => self.download,
-            Direction::Push => self.upload,
+            Direction::Pull => client.download,
+            Direction::Push => client.upload,
         };
         patience
-            .retry(&self.events, || async {
-                let target = self.target(repository, direction, what.clone()).await?;
-                self.head_blob(&target, digest).await
+            .retry(&client.events, || async {
+                let target = client.target(repository, direction, what.clone()).await?;
+                client.head_blob(&target, digest).await
             })
             .await
     }
 
-    /// Opens an upload: the cheapest request that needs the right to push. It is cancelled beside,
-    /// so that nobody waits for that.
-    pub(super) async fn check_push(self: &Arc<Self>, repository: &Reference) -> Result<(), RegistryError> {
+    /// Tries the right to push, by opening an upload and cancelling it. The cancellation goes on
+    /// after this returns.
+    ///
+    /// # Errors
+    /// [`RegistryError`]
+    pub async fn check_push(&self, repository: &Reference) -> Result<(), RegistryError> {
+        let client = &self.client;
         let what = format!("push to {}", repository_name(repository));
-        let (target, session) = self
+        let (target, session) = client
             .upload
-            .retry(&self.events, || async {
-                let target = self.target(repository, Direction::Push, what.clone()).await?;
-                let session = self.open_session(&target).await?;
+            .retry(&client.events, || async {
+                let target = client.target(repository, Direction::Push, what.clone()).await?;
+                let session = client.open_session(&target).await?;
                 Ok((target, session))
             })
             .await?;
-        let client = self.clone();
-        self.handle.spawn(async move { client.cancel_session(&target, session).await });
+        // Nobody waits for that.
+        let client = self.client.clone();
+        let handle = client.handle.clone();
+        handle.spawn(async move { client.cancel_session(&target, session).await });
         Ok(())
     }
 
+    /// Puts a blob into the repository of `to`: not at all if it is there, by mount from one of
+    /// `mount_from` (those of other registries are left out) if the registry does that, else by
+    /// sending it.
+    ///
+    /// # Errors
+    /// [`RegistryError`]
+    pub async fn put_blob(
+        &self,
+        to: &Reference,
+        blob: &Blob,
+        mount_from: &[Reference],
+    ) -> Result<PushOutcome, RegistryError> {
+        let transfer = Arc::new(self.transfer(TransferKind::Push, &blob.descriptor));
+        self.put(to, &blob.descriptor, (&blob.content).into(), mount_from, &transfer).await
+    }
+
+    /// Brings a blob from one repository to another, of another registry perhaps: as
+    /// [`put_blob`](Registry::put_blob), with the bytes streamed from `from` where they must be sent.
+    ///
+    /// # Errors
+    /// [`RegistryError`]
+    pub async fn copy_blob(
+        &self,
+        from: &Reference,
+        to: &Reference,
+        descriptor: &Descriptor,
+    ) -> Result<PushOutcome, RegistryError> {
+        let transfer = Arc::new(self.transfer(TransferKind::Copy, descriptor));
+        let source = Source::Blob {
+            registry: self.clone(),
+            from: Box::new(from.clone()),
+            descriptor: Box::new(descriptor.clone()),
+        };
+        let mut mount_from = vec![from.clone()];
+        if self.mirrors == Use::Mirrors {
+            mount_from.extend(self.client.mirrors.served_from(from));
+        }
+        self.put(to, descriptor, source, &mount_from, &transfer).await
+    }
+
     /// Puts a blob into a repository by the cheapest way that works.
-    pub(super) async fn put_blob(
+    pub(super) async fn put(
         &self,
         to: &Reference,
         descriptor: &Descriptor,
-        mount_from: &[Reference],
         source: Source,
-        transfer: Arc<Transfer>,
+        mount_from: &[Reference],
+        transfer: &Arc<Transfer>,
     ) -> Result<PushOutcome, RegistryError> {
+        let outcome = self.deliver(to, descriptor, source, mount_from, transfer).await?;
+        transfer.finish(outcome.into());
+        Ok(outcome)
+    }
+
+    async fn deliver(
+        &self,
+        to: &Reference,
+        descriptor: &Descriptor,
+        source: Source,
+        mount_from: &[Reference],
+        transfer: &Arc<Transfer>,
+    ) -> Result<PushOutcome, RegistryError> {
+        let client = &self.client;
         let what = format!("push blob {} to {}", descriptor.digest.short(), repository_name(to));
-        let asking = super::permit(&self.questions).await;
+        let asking = permit(&client.questions).await;
         if self.has_blob(to, &descriptor.digest, Direction::Push).await? {
             return Ok(PushOutcome::Existed);
         }
-        let target = || self.target(to, Direction::Push, what.clone());
-        let mount = || async { self.mount(&target().await?, to, descriptor, mount_from).await };
-        let mut session = match self.upload.retry(&self.events, mount).await? {
+        let target = || client.target(to, Direction::Push, what.clone());
+        let mount = || async { client.mount(&target().await?, to, descriptor, mount_from).await };
+        let mut session = match client.upload.retry(&client.events, mount).await? {
             Mount::Done => return Ok(PushOutcome::Mounted),
             Mount::Session(session) => Some(session),
             Mount::Refused => None,
         };
         drop(asking);
         // Questions cost a round trip each; only bodies wait for each other.
-        let _sending = super::permit(&self.pushes).await;
-        let feed = Feed::new(what.clone(), descriptor.size, source, Some(transfer));
-        let mut tries = Tries::new(self.upload);
+        let _sending = permit(&client.pushes).await;
+        let feed = Feed::new(what.clone(), descriptor.size, source, Some(transfer.clone()));
+        let mut tries = Tries::new(client.upload);
         loop {
             let attempt = async {
                 let target = target().await?;
                 // After a failure nobody knows how far the session came: a new one is safe.
                 let session = match session.take() {
                     Some(session) => session,
-                    None => self.open_session(&target).await?,
+                    None => client.open_session(&target).await?,
                 };
-                self.put_body(&target, session, &descriptor.digest, &feed).await
+                client.put_body(&target, session, &descriptor.digest, &feed).await
             };
             match attempt.await {
                 Ok(()) => return Ok(PushOutcome::Uploaded),
-                Err(failure) => tries.pause(failure, &self.events).await?,
+                Err(failure) => tries.pause(failure, &client.events).await?,
             }
         }
     }
 
-    /// Puts a manifest, by tag or by digest.
-    pub(super) async fn put_manifest(
+    /// Puts a manifest or an index: by the tag of `to` if it has one, else by digest.
+    ///
+    /// # Errors
+    /// [`RegistryError`]; [`RegistryError::Digest`] if the registry stored something else.
+    pub async fn put_manifest(
         &self,
         to: &Reference,
-        bytes: Bytes,
+        bytes: impl Into<Bytes>,
         media_type: &MediaType,
     ) -> Result<Digest, RegistryError> {
+        let (client, bytes) = (&self.client, bytes.into());
         let digest = Digest::of(&bytes);
         let what = format!("push the manifest of {}", name(to));
         let version = match (to.tag(), to.digest()) {
@@ -129,23 +184,23 @@ impl Client {
             let (bytes, what) = (bytes.clone(), &what);
             async move {
                 let attempt = || async {
-                    let target = self.target(to, Direction::Push, what.clone()).await?;
-                    self.send_manifest(&target, &version, bytes.clone(), media_type, digest).await
+                    let target = client.target(to, Direction::Push, what.clone()).await?;
+                    client.send_manifest(&target, &version, bytes.clone(), media_type, digest).await
                 };
-                self.upload.retry(&self.events, attempt).await
+                client.upload.retry(&client.events, attempt).await
             }
         };
         match put(version).await {
-            Err(error) if self.config.ignore_immutable_tags && error.is_immutable_tag() => {
-                let there = self.manifest(to, Direction::Push, Use::Origin).await.map(|found| found.digest);
+            Err(error) if client.config.ignore_immutable_tags && error.is_immutable_tag() => {
+                let there = self.manifest(to, Direction::Push).await.map(|found| found.digest);
                 if there.as_ref().is_ok_and(|there| *there == digest) {
-                    self.events.info(format!("{} is there already, and is this image", name(to)));
+                    client.events.info(format!("{} is there already, and is this image", name(to)));
                     return Ok(digest);
                 }
                 // What is reported must be there to be pulled.
                 put(digest.to_string()).await?;
                 let there = there.map_or_else(|_| "what it was".to_owned(), |there| there.to_string());
-                self.events.warn(format!(
+                client.events.warn(format!(
                     "{} exists and cannot be moved: it stays {there}; this image is there only as {digest}",
                     name(to)
                 ));
@@ -154,155 +209,4 @@ impl Client {
             end => end.map(|()| digest),
         }
     }
-
-    async fn head_blob(&self, target: &Target, digest: &Digest) -> Result<bool, Failure> {
-        let url = target.endpoint.url(&format!("{}/blobs/{digest}", target.repository));
-        let call = Call::new(Method::HEAD, url);
-        let response = self.send(target, &call).await?;
-        if super::retry::is_transient(response.status()) {
-            return Err(self.refusal(target, &call, response).await);
-        }
-        // Storage behind a redirect, and registries that let us push but not look, may say
-        // anything else: then the blob is sent, and that says what is really wrong.
-        Ok(response.status() == StatusCode::OK)
-    }
-
-    /// Asks the registry to take the blob from each of these repositories in turn.
-    async fn mount(
-        &self,
-        target: &Target,
-        to: &Reference,
-        descriptor: &Descriptor,
-        sources: &[Reference],
-    ) -> Result<Mount, Failure> {
-        let mut result = Mount::Refused;
-        let near =
-            |from: &&Reference| from.registry() == to.registry() && from.repository() != to.repository();
-        for from in sources.iter().filter(near) {
-            let next = self.mount_one(target, descriptor, from.repository()).await?;
-            match (std::mem::replace(&mut result, next), &result) {
-                (_, Mount::Done) => return Ok(Mount::Done),
-                (Mount::Session(unused), Mount::Session(_)) => self.cancel_session(target, unused).await,
-                (Mount::Session(session), Mount::Refused) => result = Mount::Session(session),
-                _ => {}
-            }
-        }
-        Ok(result)
-    }
-
-    async fn mount_one(
-        &self,
-        target: &Target,
-        descriptor: &Descriptor,
-        from: &str,
-    ) -> Result<Mount, Failure> {
-        let mut target = target.clone();
-        target.scopes = target.scopes.and_pull(from);
-        let mut url = target.endpoint.url(&format!("{}/blobs/uploads/", target.repository));
-        let digest = descriptor.digest.to_string();
-        url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
-        let call = Call::post(url);
-        let response = match self.send(&target, &call).await {
-            Ok(response) => response,
-            // No token for both repositories: without the other one we may still upload.
-            Err(failure) if !failure.transient && matches!(*failure.error, RegistryError::Token { .. }) => {
-                return Ok(Mount::Refused);
-            }
-            Err(failure) => return Err(failure),
-        };
-        match response.status() {
-            StatusCode::CREATED => Ok(Mount::Done),
-            StatusCode::ACCEPTED => Ok(Mount::Session(session(&target, &response)?)),
-            status if super::retry::is_transient(status) => Err(self.refusal(&target, &call, response).await),
-            _ => Ok(Mount::Refused),
-        }
-    }
-
-    pub(super) async fn open_session(&self, target: &Target) -> Result<Url, Failure> {
-        let call = Call::post(target.endpoint.url(&format!("{}/blobs/uploads/", target.repository)));
-        let response = self.expect(target, &call, &[StatusCode::ACCEPTED]).await?;
-        session(target, &response)
-    }
-
-    /// An upload that stays open is removed by the registry in time: failing to cancel harms nobody.
-    pub(super) async fn cancel_session(&self, target: &Target, session: Url) {
-        if let Err(failure) = self.send(target, &Call::new(Method::DELETE, session)).await {
-            self.events.debug(format!("an upload stays open: {}", failure.error));
-        }
-    }
-
-    /// Sends the whole blob in one PUT.
-    pub(super) async fn put_body(
-        &self,
-        target: &Target,
-        mut session: Url,
-        digest: &Digest,
-        feed: &Arc<Feed>,
-    ) -> Result<(), Failure> {
-        session.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let call = Call::new(Method::PUT, session).feed(feed.clone());
-        let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::NO_CONTENT];
-        let response = match self.expect(target, &call, &wanted).await {
-            // The session went away, with the instance that held it, or holds a part of an earlier
-            // attempt: a new one will do.
-            Err(mut failure) if is_lost_session(&failure) => {
-                failure.transient = true;
-                return Err(failure);
-            }
-            other => other?,
-        };
-        check_claim(target, &response, digest)
-    }
-
-    async fn send_manifest(
-        &self,
-        target: &Target,
-        version: &str,
-        bytes: Bytes,
-        media_type: &MediaType,
-        digest: Digest,
-    ) -> Result<(), Failure> {
-        let url = target.endpoint.url(&format!("{}/manifests/{version}", target.repository));
-        let content_type = HeaderValue::try_from(media_type.as_str())
-            .map_err(|_| target.protocol("the manifest's media type is no header"))?;
-        let call = Call::new(Method::PUT, url).header(CONTENT_TYPE, content_type).bytes(bytes);
-        let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::ACCEPTED];
-        let response = self.expect(target, &call, &wanted).await?;
-        check_claim(target, &response, &digest)
-    }
-}
-
-/// The upload that an answer opened.
-pub(super) fn session(target: &Target, response: &Response) -> Result<Url, Failure> {
-    let location = response.headers().get(LOCATION).map(|v| String::from_utf8_lossy(v.as_bytes()));
-    let location = location.ok_or_else(|| target.protocol("an upload without a Location"))?;
-    let session = target.endpoint.location(response.url(), &location);
-    session.ok_or_else(|| target.protocol("an upload whose Location makes no sense").into())
-}
-
-/// Registries need not say which digest they stored; if they do it must be ours.
-fn check_claim(target: &Target, response: &Response, digest: &Digest) -> Result<(), Failure> {
-    match claimed_digest(response.headers()).filter(|claimed| claimed != digest) {
-        None => Ok(()),
-        Some(claimed) => Err(RegistryError::Digest {
-            what: target.what.clone(),
-            expected: *digest,
-            found: claimed.to_string(),
-        }
-        .into()),
-    }
-}
-
-/// Whether an upload failed for the sake of its session (distribution spec, "Error Codes").
-fn is_lost_session(failure: &Failure) -> bool {
-    match &*failure.error {
-        RegistryError::Status { status: 404 | 416, .. } => true,
-        RegistryError::Status { status: 400, message, .. } => message.contains("BLOB_UPLOAD_"),
-        _ => false,
-    }
-}
-
-/// A repository without the tag.
-pub(super) fn repository_name(reference: &Reference) -> String {
-    super::error::plain(&format!("{}/{}", reference.registry(), reference.repository()))
 }

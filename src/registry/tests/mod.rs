@@ -11,12 +11,16 @@ mod push;
 mod quirks;
 mod tls;
 
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::config::{CredentialLocation, CredentialSource, KeychainConfig};
-use crate::event::{Event, EventSink};
+use crate::event::{Event, EventSink, TransferEnd};
+use crate::image::{Digest, MediaType, Reference};
 use fake::Fake;
 
 /// A client with little patience, and what it said.
