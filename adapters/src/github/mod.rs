@@ -160,7 +160,16 @@ impl Reporter for Github {
     }
 
     fn emits(&self, _: &Job) -> Vec<(String, String)> {
-        let files = [("the step's outputs", &self.output), ("the step's summary", &self.summary)];
+        let none = None;
+        let summary = if self.summarised { &self.summary } else { &none };
+        let exports = if self.metadata.is_some() { &self.exports } else { &none };
+        let subjects = if self.artifacts { &self.subjects } else { &none };
+        let files = [
+            ("the step's outputs", &self.output),
+            ("the step's summary", summary),
+            ("variables of later steps", exports),
+            ("subjects of attestations", subjects),
+        ];
         let there = files.into_iter().filter_map(|(what, path)| Some((what, path.as_ref()?)));
         there.map(|(what, path)| (what.to_owned(), path.display().to_string())).collect()
     }

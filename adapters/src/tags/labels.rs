@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::Metadata;
 use super::version::Global;
@@ -63,19 +63,25 @@ fn weight(c: char) -> u32 {
     }
 }
 
-/// metadata-action's output `json`.
+/// metadata-action's output `json`, in its order.
 pub(super) fn json(metadata: &Metadata) -> String {
-    let mut labels = Map::new();
-    for (key, value) in &metadata.labels {
+    let text = |value: &str| Value::from(value).to_string();
+    let list =
+        |items: &[String]| format!("[{}]", items.iter().map(|i| text(i)).collect::<Vec<_>>().join(","));
+    // An object of JavaScript has its whole numbers first, in their order.
+    let number = |key: &str| key.parse::<u32>().ok().filter(|n| n.to_string() == key && *n < u32::MAX);
+    let mut labels: Vec<&(String, String)> = metadata.labels.iter().collect();
+    labels.sort_by_key(|(key, _)| number(key).map_or((true, 0), |n| (false, n)));
+    let labels = labels.into_iter().map(|(key, value)| {
         // Its pattern stops at the end of a line.
         let line = value.split(['\n', '\r', '\u{2028}', '\u{2029}']).next().unwrap_or_default();
-        labels.insert(key.clone(), Value::from(line));
-    }
-    json!({
-        "tags": metadata.tags,
-        "tag-names": metadata.tag_names,
-        "labels": labels,
-        "annotations": metadata.leveled_annotations(),
-    })
-    .to_string()
+        format!("{}:{}", text(key), text(line))
+    });
+    format!(
+        r#"{{"tags":{},"tag-names":{},"labels":{{{}}},"annotations":{}}}"#,
+        list(&metadata.tags),
+        list(&metadata.tag_names),
+        labels.collect::<Vec<_>>().join(","),
+        list(&metadata.leveled_annotations()),
+    )
 }

@@ -127,8 +127,11 @@ pub(crate) fn metadata(rules: &Rules<'_>, facts: &Facts) -> Result<Metadata, Usa
 /// # Errors
 /// As [`metadata`].
 pub(crate) fn names(rules: &TagRules, facts: &Facts) -> Result<Vec<String>, Usage> {
-    let (tags, flavor) = (rules.rules.join("\n"), rules.flavor.join("\n"));
-    Ok(metadata(&Rules { tags: &tags, flavor: &flavor, ..Rules::default() }, facts)?.tag_names)
+    // They are items already: quotes that are left belong to fields.
+    let lines: Vec<String> = rules.rules.iter().filter(|line| !line.starts_with('#')).cloned().collect();
+    let flavor = rule::flavor(&rules.flavor)?;
+    let scope = version::Global { facts, short_sha: version::short_sha_length(None)? };
+    Ok(version::versions(rule::rules(&lines)?, &flavor, &scope)?.tag_names(&flavor))
 }
 
 /// A text in which `{{name}}` stands for a value.
