@@ -32,6 +32,11 @@ fn words(value: &Value) -> Vec<String> {
     value.as_array().expect("a list of words").iter().map(|word| text(word).to_owned()).collect()
 }
 
+/// A `sudo` for who is root already.
+fn sudo(shell: &str) -> String {
+    format!("#!{shell}\n[ \"$1\" = -E ] && shift\nexec \"$@\"\n")
+}
+
 /// A project that a system has checked out, and the registry it pushes to in place of the example's.
 struct Project {
     directory: TempDir,
@@ -164,28 +169,37 @@ fn jenkins() {
 fn circleci() {
     let (project, config) = (Project::new(), yaml("circleci"));
     let job = &config["jobs"]["image"];
-    let shell: Vec<&str> = text(&job["shell"]).split(' ').collect();
     let mut container = project
         .container("/root/project")
+        .image("yadokari-e2e:debian")
+        .env("PATH", "/usr/bin:/bin")
         .env("CIRCLECI", "true")
         .env("CIRCLE_SHA1", "abc")
         .env("BASH_ENV", "/outside/bash_env");
     for (name, value) in job["environment"].as_object().expect("variables") {
         container = container.env(name, &project.here(text(value)));
     }
-    project.write("outside/bash_env", "", 0o644);
+    // The machine's, where the step before installs the program.
+    project.write("outside/bash_env", "export PATH=/outside/bin:/yadokari/bin:$PATH\n", 0o644);
+    fs::create_dir(project.directory.path().join("outside/bin")).expect("made");
+    project.write("outside/bin/sudo", &sudo("/bin/sh"), 0o755);
     let mut said = String::new();
     for step in job["steps"].as_array().expect("steps") {
         let Some(command) = step["run"]["command"].as_str() else { continue };
-        let arguments: Vec<&str> = shell[1..].iter().copied().chain(["-c", command]).collect();
-        let finished = container.run_command(shell[0], &arguments);
+        if step["run"]["name"] == "Install yadokari" {
+            continue;
+        }
+        // CircleCI's shell, which reads $BASH_ENV.
+        let finished = container.run_command("/bin/bash", &["-eo", "pipefail", "-c", command]);
         succeeded(&finished);
         said += &finished.stdout;
     }
     let reference = project.reference("abc");
     assert!(said.contains(&format!("built {reference}\n")), "{said}");
     // What persist_to_workspace hands to the other job.
-    assert_eq!(config["jobs"]["image"]["steps"][3]["persist_to_workspace"]["paths"], json!(["image-ref"]));
+    let persisted: Vec<_> = job["steps"].as_array().expect("steps").iter().collect();
+    let last = persisted.last().expect("a step");
+    assert_eq!(last["persist_to_workspace"]["paths"], json!(["image-ref"]));
     assert_eq!(project.read("project/image-ref").trim(), reference);
 }
 
@@ -202,8 +216,7 @@ fn travis_ci() {
         let (name, value) = variable.split_once('=').expect("a variable");
         container = container.env(name, &project.here(value));
     }
-    // We are root already.
-    project.write("stubs/sudo", "#!/busybox/sh\n[ \"$1\" = -E ] && shift\nexec \"$@\"\n", 0o755);
+    project.write("stubs/sudo", &sudo("/busybox/sh"), 0o755);
     let finished = container.run_command("sh", &["-ec", &words(&config["script"]).join("\n")]);
     succeeded(&finished);
     assert!(

@@ -429,3 +429,29 @@ fn unknown_systems_and_settings_are_errors() {
         assert!(finished.output().contains(said), "{words:?}: {}", finished.output());
     }
 }
+
+#[test]
+fn several_images_are_reported_by_their_targets() {
+    let job = Job::new("YADOKARI_").set("CODEBUILD_BUILD_ID", "p:1").set("BUILDKITE", "");
+    let config = format!(
+        "targets:\n  app: {{ image: {0}/app, tags: [\"1\"] }}\n  web-front: {{ image: {0}/web, tags: [\"1\"] }}\n\
+         groups:\n  default: [app, web-front]\n",
+        job.reference("team")
+    );
+    fs::write(job.project().join("yadokari.yaml"), config).expect("written");
+    job.succeed(&[]);
+    let definitions: Value = serde_json::from_str(&job.read("imagedefinitions.json")).expect("JSON");
+    let names: Vec<_> = definitions.as_array().expect("a list").iter().map(|image| &image["name"]).collect();
+    assert_eq!(names, ["app", "web"]);
+
+    let file = job.path("bash_env");
+    let job = job.set("CODEBUILD_BUILD_ID", "").set("CIRCLECI", "true").set("BASH_ENV", &file);
+    let explained = job.succeed(&["--explain"]);
+    assert!(explained.output().contains("export lines"), "{}", explained.output());
+    assert!(!Path::new(&file).exists(), "explaining wrote results");
+    job.succeed(&[]);
+    let lines = job.read("bash_env");
+    let digest = job.registry.image("team/web:1").digest;
+    assert!(lines.contains(&format!("export IMAGE_DIGEST_web_front='{digest}'\n")), "{lines}");
+    assert!(lines.contains("export IMAGE_REF_app='"), "{lines}");
+}
