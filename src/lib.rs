@@ -4,6 +4,7 @@
 //! no CI platform. [`build::build`] is the main path.
 
 pub mod build;
+pub mod bundle;
 pub mod cache;
 pub mod config;
 pub mod context;

@@ -83,9 +83,14 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             Ok(print(&text).max(code))
         }
         Front::HandOver(flags) => Ok(print(&cli::handover::give(&flags)?)),
-        Front::Images(command) => cli::images::run(&command, env),
         Front::Migrate(flags) => migrate::run(&flags),
         Front::Init(flags) => init::run(&flags),
+        Front::Images(command) => {
+            if command.has_owners() {
+                identify(IsolationFlag::Auto);
+            }
+            cli::images::run(&command, env)
+        }
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

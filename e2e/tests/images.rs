@@ -1,5 +1,6 @@
 //! Images that are there already: pushed, pulled, copied.
 
+mod bundle;
 mod copy;
 mod disk;
 mod index;

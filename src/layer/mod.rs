@@ -39,7 +39,7 @@ pub use disk_view::DirView;
 pub use entry::{Content, Entry, Kind, Timestamp};
 pub use identity::{FileRead, IdentityHasher, read_files};
 pub use listing::Listing;
-pub use owner::{keep as keep_owner, record_of, set_open_owner, set_owner};
+pub use owner::{expect_records, keep as keep_owner, record_of, set_open_owner, set_owner};
 pub use pack::{PackError, PackOptions, PackedContent, PackedLayer, pack, pack_followed};
 pub use pipe::Grown;
 pub use recompress::compress_tar;

@@ -22,6 +22,11 @@ use super::tree_writer::proc_path;
 /// cannot set it.
 pub(super) const ATTRIBUTE: &[u8] = b"user.yadokari.owner";
 
+/// Looks for records from now on, which another process may have left.
+pub fn expect_records() {
+    ANY.store(true, Ordering::Relaxed);
+}
+
 /// What a file should be and is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record {

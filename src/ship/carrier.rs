@@ -147,7 +147,7 @@ impl Carrier {
     }
 
     /// The directory for what is decompressed, made if it is missing.
-    pub(super) fn spare(&self) -> Result<&Path, ShipError> {
+    pub(crate) fn spare(&self) -> Result<&Path, ShipError> {
         std::fs::create_dir_all(&self.spare)
             .map_err(|e| ShipError::new(format!("cannot create {}: {e}", self.spare.display())))?;
         Ok(&self.spare)

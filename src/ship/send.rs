@@ -125,7 +125,10 @@ async fn put_blob(
             return Ok(());
         }
         Blobs::Layout(layout) => BlobContent::Path(layout.blob_path(&blob.digest)),
-        Blobs::OciArchive(_) | Blobs::DockerArchive { .. } => {
+        Blobs::Derived { base, own, .. } if !own.contains_key(&blob.digest) => {
+            return Box::pin(put_blob(carrier, base, blob, to, nearer)).await;
+        }
+        Blobs::OciArchive(_) | Blobs::DockerArchive { .. } | Blobs::Derived { .. } => {
             let part = source.part(blob)?;
             BlobContent::Part(part.file, source.name().into(), part.at)
         }

@@ -89,6 +89,13 @@ pub(super) enum Blobs {
         /// Where those are that had to be compressed, for as long as they are needed.
         _compressed: TempDir,
     },
+    /// Another image's, and a few of our own.
+    Derived {
+        base: Box<Source>,
+        own: HashMap<Digest, Part>,
+        /// Where the own ones are, for as long as they are needed.
+        _directory: TempDir,
+    },
 }
 
 impl Source {
@@ -182,6 +189,35 @@ impl Source {
         }
     }
 
+    /// Whether it is in an OCI layout, in a directory or an archive.
+    pub fn is_layout(&self) -> bool {
+        matches!(self.blobs, Blobs::Layout(_) | Blobs::OciArchive(_))
+    }
+
+    /// An image of this one's blobs, a config, and a layer in a file below `directory`.
+    pub(crate) fn derived(
+        self,
+        manifest: RawManifest,
+        config: Vec<u8>,
+        (layer, path): (Descriptor, PathBuf),
+        directory: TempDir,
+    ) -> Result<Self, ShipError> {
+        let failed = |e: std::io::Error| ShipError::new(format!("cannot keep the new layer: {e}"));
+        let beside = directory.path().join("config");
+        std::fs::write(&beside, &config).map_err(failed)?;
+        let part = |path: &Path, size| {
+            let file = std::fs::File::open(path).map_err(failed)?;
+            Ok::<_, ShipError>(Part { file: std::sync::Arc::new(file), at: 0, size })
+        };
+        let own = HashMap::from([
+            (Digest::of(&config), part(&beside, config.len() as u64)?),
+            (layer.digest, part(&path, layer.size)?),
+        ]);
+        let name = self.name.clone();
+        let blobs = Blobs::Derived { base: Box::new(self), own, _directory: directory };
+        Ok(Source { root: manifest, blobs, name })
+    }
+
     /// Whether it is several images.
     ///
     /// # Errors
@@ -238,6 +274,7 @@ impl Source {
             Blobs::Registry(reference) => {
                 Ok(carrier.registry().blob_bytes(reference, descriptor, MAX_CONFIG).await?)
             }
+            // A derived image has a config of its own.
             _ => self.small(descriptor, MAX_CONFIG),
         }
     }
@@ -254,6 +291,9 @@ impl Source {
         match &self.blobs {
             Blobs::Registry(reference) => Ok(Box::new(carrier.registry().reader(reference, descriptor))),
             Blobs::Layout(layout) => Ok(layout.blob(descriptor)?),
+            Blobs::Derived { base, own, .. } if !own.contains_key(&descriptor.digest) => {
+                base.blob(carrier, descriptor)
+            }
             _ => Ok(Box::new(Checked::new(self.part(descriptor)?.reader(), descriptor))),
         }
     }
@@ -263,6 +303,7 @@ impl Source {
         let found = match &self.blobs {
             Blobs::OciArchive(archive) => archive.find(&blob_name(&descriptor.digest)),
             Blobs::DockerArchive { blobs, .. } => blobs.get(&descriptor.digest).cloned(),
+            Blobs::Derived { own, .. } => own.get(&descriptor.digest).cloned(),
             Blobs::Registry(_) | Blobs::Layout(_) => None,
         };
         found.filter(|part| part.size == descriptor.size).ok_or_else(|| {
@@ -277,7 +318,9 @@ impl Source {
         match &self.blobs {
             Blobs::Layout(layout) => Ok(layout.read(descriptor)?),
             Blobs::OciArchive(archive) => member(archive, descriptor, limit),
-            Blobs::DockerArchive { .. } => read_part(&self.part(descriptor)?, descriptor, limit, &self.name),
+            Blobs::DockerArchive { .. } | Blobs::Derived { .. } => {
+                read_part(&self.part(descriptor)?, descriptor, limit, &self.name)
+            }
             Blobs::Registry(_) => Err(ShipError::new(format!("{} is in no file", descriptor.digest))),
         }
     }

@@ -1,4 +1,5 @@
-//! Commands on images that are there: `push`, `pull`, `copy`, `inspect`, `index` and `bundle`.
+//! Commands on images that are there: `push`, `pull`, `copy`, `inspect`, `unpack`,
+//! `repack`, `index` and `bundle`.
 
 mod flags;
 mod index;
@@ -6,6 +7,7 @@ mod inspect;
 mod place;
 mod ship;
 mod tekton;
+mod unpack;
 
 use clap::Subcommand;
 
@@ -16,6 +18,7 @@ use flags::{CopyFlags, PullFlags, PushFlags};
 use index::IndexCommand;
 use inspect::InspectFlags;
 use tekton::BundleCommand;
+use unpack::{RepackFlags, UnpackFlags};
 
 /// A command on images that are there.
 #[derive(Debug, Clone, Subcommand)]
@@ -28,6 +31,10 @@ pub(crate) enum ImageCommand {
     Copy(Box<CopyFlags>),
     /// Say what an image is: its platform, size, settings, layers and history
     Inspect(Box<InspectFlags>),
+    /// Unpack an image into a runtime bundle, to look at it or to change it
+    Unpack(Box<UnpackFlags>),
+    /// Make an image of a bundle that was unpacked: one more layer of what was changed
+    Repack(Box<RepackFlags>),
     /// Join images for several platforms
     #[command(subcommand)]
     Index(IndexCommand),
@@ -36,9 +43,16 @@ pub(crate) enum ImageCommand {
     Bundle(BundleCommand),
 }
 
+impl ImageCommand {
+    /// Whether it deals with owners of files, which a plain user can give in a namespace only.
+    pub(crate) fn has_owners(&self) -> bool {
+        matches!(self, ImageCommand::Unpack(_) | ImageCommand::Repack(_))
+    }
+}
+
 /// Gives these commands pflag's grammar.
 pub(crate) fn as_pflag(all: clap::Command) -> clap::Command {
-    let all = ["push", "pull", "copy", "inspect"]
+    let all = ["push", "pull", "copy", "inspect", "unpack", "repack"]
         .into_iter()
         .fold(all, |all, name| all.mut_subcommand(name, pflag));
     all.mut_subcommand("index", |c| c.mut_subcommand("create", pflag))
@@ -55,6 +69,8 @@ pub(crate) fn run(command: &ImageCommand, env: &Env) -> Result<u8, Usage> {
         ImageCommand::Pull(flags) => ship::pull(flags, env),
         ImageCommand::Copy(flags) => ship::copy(flags, env),
         ImageCommand::Inspect(flags) => inspect::run(flags, env),
+        ImageCommand::Unpack(flags) => unpack::unpack(flags, env),
+        ImageCommand::Repack(flags) => unpack::repack(flags, env),
         ImageCommand::Index(IndexCommand::Create(flags)) => index::create(flags, env),
         ImageCommand::Bundle(BundleCommand::Push(flags)) => tekton::push(flags, env),
     }

@@ -160,7 +160,8 @@ pub(super) fn copy(flags: &CopyFlags, env: &Env) -> Result<u8, Usage> {
     })
 }
 
-fn reference(place: &Place) -> Option<Reference> {
+/// The reference of a place in a registry.
+pub(super) fn reference(place: &Place) -> Option<Reference> {
     match place {
         Place::Registry(reference) => Some(reference.clone()),
         _ => None,
@@ -168,7 +169,12 @@ fn reference(place: &Place) -> Option<Reference> {
 }
 
 /// Writes an image to a place on disk.
-fn save(carrier: &Carrier, source: &Source, place: &Place, events: &Events) -> Result<(), ShipError> {
+pub(super) fn save(
+    carrier: &Carrier,
+    source: &Source,
+    place: &Place,
+    events: &Events,
+) -> Result<(), ShipError> {
     let wrote = |path: &Path, shipped: Shipped| {
         events.info(format!("wrote {} to {}", shipped.digest, path.display()));
     };
