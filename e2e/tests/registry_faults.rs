@@ -100,6 +100,28 @@ fn a_corrupt_layer_is_never_built_upon() {
 }
 
 #[test]
+fn the_layers_of_a_base_are_unpacked_again_where_that_is_wanted() {
+    let registry = Registry::open();
+    registry.put(&Base::Busybox.layout(), "base:1");
+    for (place, step) in [
+        (Place::Overlay, "RUN rm /bin/sh"),
+        (Place::Chroot, "RUN rm /bin/sh"),
+        (Place::Overlay, "COPY x /bin/"),
+    ] {
+        // The config is the first blob, and too short to be changed.
+        let rule = Rule { method: "GET", contains: "/blobs/", times: 2, fault: Fault::Corrupt };
+        let proxy = FaultyProxy::before(&registry, vec![rule.clone()]);
+        let build = Build::new(&format!("FROM {}\n{step}\n", proxy.reference("base:1"))).file("x", "x");
+        build.run(place).failed(1);
+        proxy.set_rules(vec![rule]);
+        let build = build.flag("--image-fs-extract-retry=2");
+        let built = build.run(place);
+        built.succeeded().said("reading the layers again in 1 s");
+        assert_eq!(built.image().layer_count(), 2, "{place:?} {step}");
+    }
+}
+
+#[test]
 fn one_that_is_down_for_good_ends_the_build() {
     let rule = Rule { method: "GET", contains: "/manifests/", times: 1000, fault: Fault::Status(503, None) };
     let start = std::time::Instant::now();
