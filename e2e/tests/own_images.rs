@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use pretty_assertions::assert_eq;
-use yadokari_e2e::{Build, Container, Image, Place, program, run_ok, scratch};
+use yadokari_e2e::{Build, Container, Image, Place, Registry, program, run_ok, scratch};
 
 /// Builds one of our images and loads it into the engine; gives its name there.
 fn load(target: &str) -> (String, Image) {
@@ -77,4 +77,48 @@ fn the_debug_image_has_a_shell_that_outlives_a_build() {
     assert_eq!(finished.code, 0, "{}", finished.output());
     assert!(finished.stdout.ends_with("before\n/busybox/ls\n"), "{}", finished.output());
     unload(&name);
+}
+
+#[test]
+fn kanikos_script_builds_with_docker() {
+    let (name, _) = load("plain");
+    let registry = Registry::with_password();
+    let out = scratch();
+    let file = |name: &str, content: &str, mode: u32| {
+        let path = out.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("made");
+        std::fs::write(&path, content).expect("written");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(mode)).expect("set");
+        path
+    };
+    file("context/sub/Dockerfile", "FROM scratch\nCOPY x /x\n", 0o644);
+    file("context/x", "of the script\n", 0o644);
+    let config = file("home/.docker/config.json", &registry.docker_config(), 0o600);
+    // The registry listens on this machine's own loopback interface only.
+    let docker = which("docker");
+    let wrapper = format!("#!/bin/sh\nshift\nexec {docker} run --network=host \"$@\"\n");
+    let wrapper = file("bin/docker", &wrapper, 0o755);
+    let path = format!("{}:/usr/bin:/bin", wrapper.parent().expect("a directory").display());
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../run_in_docker.sh");
+    let destination = registry.reference("app:1");
+    let mut build = Command::new(script);
+    build.args(["sub/Dockerfile", "context", &destination]).current_dir(out.path());
+    build
+        .env("HOME", out.path().join("home"))
+        .env("PATH", path)
+        .env("YADOKARI_IMAGE", &name)
+        .env_remove("DOCKER_CONFIG");
+    let finished = yadokari_e2e::run(&mut build);
+    unload(&name);
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    let image = registry.image("app:1");
+    assert_eq!(image.layer(0).entry("x").content(), b"of the script\n");
+    assert_eq!(std::fs::read_to_string(config).expect("still there"), registry.docker_config());
+    let finished = yadokari_e2e::run(Command::new(script).args(["a", "b"]));
+    assert_eq!(finished.code, 1);
+    assert!(finished.stderr.starts_with("Usage: run_in_docker.sh"), "{}", finished.stderr);
+}
+
+fn which(program: &str) -> String {
+    run_ok(Command::new("sh").args(["-c", &format!("command -v {program}")])).trim().to_owned()
 }
