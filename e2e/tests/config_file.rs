@@ -216,10 +216,9 @@ fn an_explanation_says_who_said_what_and_builds_nothing() {
         finished.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let app = format!("image = {}/team/app (yadokari.yaml:13)", registry.host());
     let push = format!("push to {}", registry.reference("team/app:2"));
-    let report = format!(
-        "dotenv report: IMAGE_DIGEST, IMAGE_URL, IMAGE_REF, IMAGE_TAGS {}",
-        project.path().join("yadokari.env").display()
-    );
+    let report = project.path().join("yadokari.env").display().to_string();
+    let dotenv = |line: &String| line.starts_with("dotenv report: IMAGE_DIGEST") && line.ends_with(&report);
+    assert!(shown.iter().any(dotenv), "{}", finished.stdout);
     for line in [
         "platform: gitlab",
         "target app",
@@ -232,7 +231,6 @@ fn an_explanation_says_who_said_what_and_builds_nothing() {
         "secret of steps npm",
         app.as_str(),
         push.as_str(),
-        report.as_str(),
     ] {
         assert!(shown.iter().any(|l| l == line), "'{line}' is not in:\n{}", finished.stdout);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pretty_assertions::assert_eq;
+use serde_json::Value;
 use tempfile::TempDir;
 use yadokari_e2e::{Finished, program, run, run_ok, scratch};
 
@@ -168,6 +169,14 @@ fn a_workflow_for_a_new_repository() {
         "{text}"
     );
     assert!(text.contains("packages: write") && text.contains("${{ secrets.GITHUB_TOKEN }}"), "{text}");
+    let workflow: Value = serde_saphyr::from_str(&text).expect("YAML");
+    let steps = workflow["jobs"]["image"]["steps"].as_array().expect("steps");
+    let with = steps.iter().find(|step| step["id"] == "build").expect("the build")["with"].clone();
+    let action = fs::read_to_string(repository().join("github-action/action.yml")).expect("readable");
+    let action: Value = serde_saphyr::from_str(&action).expect("YAML");
+    for name in with.as_object().expect("inputs").keys() {
+        assert!(action["inputs"].get(name).is_some(), "the action has no input {name}");
+    }
     let again = yadokari(project.path(), &["init", "github"]);
     assert!(again.code == 1 && again.stderr.contains("is there already"), "{}", again.stderr);
     let shown = yadokari(project.path(), &["init", "github", "--stdout"]);

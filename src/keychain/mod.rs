@@ -153,7 +153,7 @@ impl Keychain {
             Some(credential) => self
                 .inner
                 .events
-                .debug(format!("credentials for {registry}/{repository}: {}", credential.source)),
+                .info(format!("credentials for {registry}/{repository}: {}", credential.source)),
             None => self.inner.events.debug(format!("no credentials for {registry}/{repository}")),
         }
         answers.insert(key, found.clone());
