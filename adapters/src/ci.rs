@@ -9,7 +9,7 @@ use crate::session::Reporter;
 use crate::settings::{Key, Origin, Settings};
 use crate::usage::Usage;
 use crate::vocabulary::suggest;
-use crate::{github, gitlab, tekton};
+use crate::{github, gitlab, joined, tekton};
 
 /// A CI platform we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,12 +75,15 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         _ => (detect(env).ok_or_else(nowhere)?, words),
     };
     let (explain, words) = without_explain(words);
-    let words = &words;
     if platform == Platform::Github
-        && let Some(code) = github::index(words, env)?
+        && let Some(code) = github::index(&words, env)?
     {
         return Ok(code);
     }
+    let (index, words) = match words.split_first() {
+        Some((first, rest)) if first == "index" => (true, rest),
+        _ => (false, words.as_slice()),
+    };
     let front = match platform {
         Platform::Tekton => tekton::front(words)?,
         Platform::Gitlab => gitlab::front(words, env)?,
@@ -88,6 +91,9 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         Platform::Gitea => gitea::front(words, env)?,
         Platform::Other(system) => platforms::front(system, words, env)?,
     };
+    if index && !explain {
+        return joined::run(&front, env);
+    }
     let order = Order { platform: Some(platform), settings: front.settings, explain };
     order.carry_out(env, front.reporter.as_ref())
 }

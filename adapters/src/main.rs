@@ -8,6 +8,7 @@ mod front;
 mod github;
 mod gitlab;
 mod init;
+mod joined;
 mod migrate;
 mod orders;
 mod platforms;

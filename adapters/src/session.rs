@@ -15,6 +15,7 @@ use crate::cli::progress::text::{bytes, seconds};
 use crate::cli::progress::{Bare, Display, Failure, Markup, Redactor, Sink};
 use crate::cli::{config, diagnostic, files, log, secrets};
 use crate::env::Env;
+use crate::joined::Joined;
 use crate::platforms::cloudbuild;
 use crate::settings::land::TagRules;
 use crate::several::Made;
@@ -55,6 +56,23 @@ pub(crate) trait Reporter: Sync {
     /// # Errors
     /// The platform's file cannot be written.
     fn emit(&self, job: &Job, outcome: &BuildOutcome, events: &Events) -> Result<(), EmitError>;
+
+    /// The images that other jobs pushed, by digest, to be joined in an index.
+    ///
+    /// # Errors
+    /// There are none, or this platform does not know.
+    fn images(&self) -> Result<Vec<String>, Usage> {
+        Err(Usage::new("this platform hands no images from job to job")
+            .help("name them: yadokari index create -d IMAGE IMAGE@DIGEST…"))
+    }
+
+    /// Reports an index.
+    ///
+    /// # Errors
+    /// As [`Reporter::emit`].
+    fn emit_index(&self, _: &Joined, _: &Events) -> Result<(), EmitError> {
+        Ok(())
+    }
 
     /// What the platform had to do with a failure, if it had.
     fn explain(&self, report: &str) -> Option<String> {

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::tree::Tree;
 
 /// `sha256:…` of some bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in Sha256::digest(bytes) {
         write!(text, "{byte:02x}").expect("a string takes it");

@@ -29,7 +29,7 @@ pub use command::{Finished, run, run_ok};
 pub use connect::ConnectProxy;
 pub use container::{Container, Running};
 pub use forge::{Blob, Compress, ForgedImage, ForgedLayer};
-pub use image::{Entry, Image, Kind, Layer};
+pub use image::{Entry, Image, Kind, Layer, sha256};
 pub use machine::{Base, program, scratch, state};
 pub use proxy::{Fault, FaultyProxy, Rule};
 pub use registry::Registry;

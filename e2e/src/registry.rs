@@ -186,6 +186,16 @@ impl Registry {
         Image::from_dir(directory.path()).keeping(directory)
     }
 
+    /// The bytes of a manifest or an index.
+    pub fn raw(&self, name: &str) -> String {
+        let mut command = Command::new("skopeo");
+        command.args(["inspect", "--raw", "--tls-verify=false"]);
+        if let Some(credentials) = &self.credentials {
+            command.args(["--creds", credentials]);
+        }
+        run_ok(command.arg(format!("docker://{}", self.reference(name))))
+    }
+
     /// Puts a manifest or an index as it is.
     pub fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, body: &str) {
         let path = format!("/v2/{repository}/manifests/{tag}");

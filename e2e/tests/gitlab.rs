@@ -142,6 +142,41 @@ fn the_expanded_pipeline_is_valid() {
     assert_eq!(checked.code, 0, "{}\n{}", checked.output(), finished.stdout);
 }
 
+/// `parallel:matrix` with the index job, as the README has it.
+#[test]
+fn a_matrix_is_joined_in_an_index() {
+    let registry = Registry::with_password();
+    let index = "component: $CI_SERVER_FQDN/team/app/index@$CI_COMMIT_SHA";
+    let pipeline = format!(
+        "include:\n{}{}yadokari-build:\n  parallel:\n    matrix:\n      - PLATFORM: [linux/amd64, linux/arm64]\n\
+         use:\n  stage: deploy\n  needs: [yadokari-build, yadokari-index]\n  script:\n    - env | grep IMAGE > used\n\
+         \x20 artifacts:\n    paths: [used]\n",
+        include(COMPONENT, &registry, &format!("{APP}\nplatform: $PLATFORM\ntags: v1")),
+        include(index, &registry, "tags: v1, latest")
+    );
+    let project = Project::new(&registry, "").with_account().pipeline("x: {script: [true]}\n");
+    fs::write(project.path().join("app/Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").expect("written");
+    let project = project.pipeline(&pipeline);
+    let finished = project.run();
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    let raw = registry.raw("team/app:v1");
+    assert_eq!(registry.raw("team/app:latest"), raw);
+    let read: Value = serde_json::from_str(&raw).expect("JSON");
+    let mut architectures: Vec<&str> = Vec::new();
+    for manifest in read["manifests"].as_array().expect("an index") {
+        architectures.extend(manifest["platform"]["architecture"].as_str());
+    }
+    architectures.sort_unstable();
+    assert_eq!(architectures, ["amd64", "arm64"]);
+    let used = project.artifact("use", "used");
+    let digest = yadokari_e2e::sha256(raw.as_bytes());
+    assert!(used.contains(&format!("IMAGE_REF={}@{digest}\n", registry.reference("team/app"))), "{used}");
+    for architecture in ["amd64", "arm64"] {
+        assert!(registry.has_tag("team/app", &format!("v1-linux-{architecture}")));
+        assert!(used.contains(&format!("IMAGE_DIGEST_linux_{architecture}=sha256:")), "{used}");
+    }
+}
+
 /// A registry that wants credentials, and a branch whose job GitLab gives none.
 #[test]
 fn credentials_that_were_kept_back_are_an_error_before_the_build() {

@@ -1,8 +1,9 @@
 //! The dotenv report, which jobs that need this one get as variables.
 
 use yadokari::config::BuildOutcome;
-use yadokari::image::Reference;
+use yadokari::image::{Digest, Reference};
 
+use crate::joined::Joined;
 use crate::several::{self, Made};
 
 /// GitLab refuses larger reports.
@@ -14,13 +15,24 @@ const VARIABLES: usize = 20;
 /// each; fewer than the 20 variables that GitLab takes. Without a push only what names no image: it is
 /// not there. Every name ends with `suffix`. Also, what had to be left out.
 pub(super) fn of(outcome: &BuildOutcome, suffix: &str) -> (String, Option<String>) {
-    let mut text = String::new();
-    let mut put = |name: &str, value: &str| text += &format!("{name}{suffix}={value}\n");
-    let digest = outcome.digest.to_string();
-    put("IMAGE_DIGEST", &digest);
-    put("IMAGE_ID", &outcome.config_digest.to_string());
-    put("IMAGE_SIZE", &outcome.compressed_size().to_string());
-    let Some(first) = outcome.pushed.first() else { return (text, None) };
+    let mut text = format!("IMAGE_DIGEST{suffix}={}\n", outcome.digest);
+    text += &format!("IMAGE_ID{suffix}={}\n", outcome.config_digest);
+    text += &format!("IMAGE_SIZE{suffix}={}\n", outcome.compressed_size());
+    let dropped = names(&outcome.pushed, &outcome.digest, suffix, &mut text);
+    (text, dropped)
+}
+
+/// The report of an index.
+pub(super) fn of_index(joined: &Joined) -> (String, Option<String>) {
+    let mut text = format!("IMAGE_DIGEST={}\n", joined.digest);
+    let dropped = names(&joined.pushed, &joined.digest, "", &mut text);
+    (text, dropped)
+}
+
+/// Adds the names of what was pushed.
+fn names(pushed: &[Reference], digest: &Digest, suffix: &str, text: &mut String) -> Option<String> {
+    let first = pushed.first()?;
+    let mut put = |name: &str, value: &str| *text += &format!("{name}{suffix}={value}\n");
     let repository = format!("{}/{}", first.registry(), first.repository());
     let reference = format!("{repository}@{digest}");
     put("IMAGE_URL", &first.whole());
@@ -31,11 +43,11 @@ pub(super) fn of(outcome: &BuildOutcome, suffix: &str) -> (String, Option<String
     put("docker_image_tag", first.tag().unwrap_or("latest"));
     put("docker_repository", &repository);
     put("docker_tag", first.tag().unwrap_or("latest"));
-    put("docker_digest", &digest);
+    put("docker_digest", &digest.to_string());
     let room = LIMIT.saturating_sub(text.len() + format!("IMAGE_TAGS{suffix}=\n").len());
-    let (list, dropped) = tags(&outcome.pushed, room);
-    text += &format!("IMAGE_TAGS{suffix}={list}\n");
-    (text, dropped)
+    let (list, dropped) = tags(pushed, room);
+    *text += &format!("IMAGE_TAGS{suffix}={list}\n");
+    dropped
 }
 
 /// The report of several images, with the target's name behind each variable, and the names of those for

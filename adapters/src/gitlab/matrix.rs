@@ -1,11 +1,18 @@
 //! Jobs that are one of several, made by `parallel:matrix`: one a platform.
 
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
 use yadokari::image::Platform;
 
 use crate::env::Env;
 use crate::settings::dialect::Read;
 use crate::settings::{Key, Origin};
 use crate::usage::Usage;
+
+/// More than any reference has.
+const LONGEST: u64 = 4096;
 
 /// Which of several jobs this is.
 #[derive(Debug)]
@@ -14,6 +21,28 @@ pub(super) struct Leg(Option<Platform>);
 /// A platform as a part of a tag or file name: `linux-arm64`.
 pub(super) fn slug(platform: &Platform) -> String {
     platform.to_string().replace(['/', ':'], "-")
+}
+
+/// The images that the other jobs left in a directory, a file each.
+///
+/// # Errors
+/// There are none, or a file is none of ours.
+pub(super) fn images(directory: &Path) -> Result<Vec<String>, Usage> {
+    let none = || {
+        Usage::new(format!("there are no images to join: {} has no files", directory.display()))
+            .help("let this job need the jobs of the component build, with their artifacts")
+    };
+    let mut files: Vec<_> =
+        fs::read_dir(directory).map_err(|_| none())?.flatten().map(|e| e.path()).collect();
+    files.sort();
+    let mut images = Vec::new();
+    for file in files {
+        let mut text = String::new();
+        let read = File::open(&file).and_then(|f| f.take(LONGEST).read_to_string(&mut text));
+        read.map_err(|e| Usage::new(format!("cannot read {}: {e}", file.display())))?;
+        images.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+    }
+    if images.is_empty() { Err(none()) } else { Ok(images) }
 }
 
 impl Leg {

@@ -20,6 +20,7 @@ use crate::cli::files;
 use crate::cli::job::Job;
 use crate::cli::progress::{Markup, Redactor, Sink};
 use crate::env::Env;
+use crate::joined::Joined;
 use crate::session::{EmitError, Reporter};
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
 use crate::settings::land::TagRules;
@@ -182,6 +183,20 @@ impl Reporter for Gitlab {
         Ok(names.iter().map(|name| self.leg.tag(name)).collect())
     }
 
+    fn images(&self) -> Result<Vec<String>, Usage> {
+        matrix::images(&self.digests)
+    }
+
+    fn emit_index(&self, joined: &Joined, events: &Events) -> Result<(), EmitError> {
+        let (text, dropped) = dotenv::of_index(joined);
+        if let Some(text) = dropped {
+            events.warn(text);
+        }
+        files::write(&self.dotenv, text.as_bytes())?;
+        let links = links::of(&joined.pushed, &joined.digest, self.page.as_deref());
+        Ok(files::write(&self.links, links.as_bytes())?)
+    }
+
     fn nowhere(&self) -> Usage {
         Usage::new("CI_REGISTRY_IMAGE is not set: the project's container registry is off")
             .help("turn it on under Settings > General > Visibility, or give the input image")
@@ -204,7 +219,7 @@ impl Reporter for Gitlab {
             let reference = format!("{}/{}@{}\n", first.registry(), first.repository(), outcome.digest);
             let name = matrix::slug(&outcome.platform);
             files::write(&self.digests.join(name), reference.as_bytes())?;
-            let links = links::of(outcome, self.page.as_deref());
+            let links = links::of(&outcome.pushed, &outcome.digest, self.page.as_deref());
             files::write(&self.links, links.as_bytes())?;
         }
         Ok(())

@@ -19,10 +19,13 @@ use crate::cli::files;
 use crate::cli::job::Job;
 use crate::cli::progress::{Bare, Markup, Redactor, Sink};
 use crate::env::Env;
+use crate::joined::Joined;
 use crate::session::{EmitError, Reporter};
 use crate::settings::dialect::{self, Dialect, Meaning, Read};
+use crate::settings::land::TagRules;
 use crate::settings::{Key, Origin};
 use crate::several::Made;
+use crate::tags;
 use crate::usage::Usage;
 
 /// Whether this is a step: the directory for results is mounted in every one.
@@ -50,6 +53,8 @@ const DIALECT: Dialect = Dialect {
         ("git-ref", Meaning::Own),
         ("git-default-branch", Meaning::Own),
         ("results", Meaning::OwnItems),
+        // What is joined in an index.
+        ("images", Meaning::OwnItems),
     ],
     defaults: &[(Key::Dockerfile, "./Dockerfile"), (Key::Push, "true"), (Key::TlsVerify, "true")],
 };
@@ -158,6 +163,23 @@ impl Reporter for Tekton {
 
     fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
         workspace::complete(&self.read, job)
+    }
+
+    fn tags(&self, rules: &TagRules) -> Result<Vec<String>, Usage> {
+        tags::names(rules, &git::facts(&self.read)?)
+    }
+
+    fn images(&self) -> Result<Vec<String>, Usage> {
+        let images = self.read.own_items("images");
+        match images.is_empty() {
+            true => Err(Usage::new("the parameter IMAGES is empty: there is nothing to join")
+                .help("give it the results of the builds: $(tasks.build.results.IMAGE_REF[*])")),
+            false => Ok(images.iter().map(|image| image.trim().to_owned()).collect()),
+        }
+    }
+
+    fn emit_index(&self, joined: &Joined, events: &Events) -> Result<(), EmitError> {
+        self.write(results::of_index(&self.image(), joined), events)
     }
 
     fn nowhere(&self) -> Usage {

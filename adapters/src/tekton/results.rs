@@ -4,6 +4,8 @@ use serde_json::json;
 use yadokari::config::BuildOutcome;
 use yadokari::image::Reference;
 
+use crate::joined::Joined;
+
 /// Tekton passes all results of a pod in a termination message of 4096 bytes (12 KiB with all
 /// containers) and fails the step after the push when they are larger. Ours stay below this.
 pub(super) const BUDGET: usize = 1536;
@@ -37,6 +39,19 @@ pub(super) fn of_several(
     budget.images(images);
     let object = json!({"uri": repository, "digest": digest, "isBuildArtifact": "true"});
     budget.offer("image_ARTIFACT_OUTPUTS", object.to_string());
+    (budget.results, budget.dropped)
+}
+
+/// The results of an index.
+pub(super) fn of_index(image: &str, joined: &Joined) -> (Vec<(&'static str, String)>, Vec<String>) {
+    let Some(first) = joined.pushed.first() else { return (Vec::new(), Vec::new()) };
+    let digest = joined.digest.to_string();
+    let mut budget = Budget::default();
+    budget.put("IMAGE_DIGEST", digest.clone());
+    budget.put("IMAGE_URL", url(image, first));
+    budget.offer("IMAGE_REF", format!("{}/{}@{digest}", first.registry(), first.repository()));
+    let all: Vec<String> = joined.pushed.iter().map(|name| format!("{}@{digest}", name.whole())).collect();
+    budget.images(&all);
     (budget.results, budget.dropped)
 }
 

@@ -56,6 +56,7 @@ impl Project {
             command.args(["-c", "user.name=e2e", "-c", "user.email=e2e@example.com"]);
             run_ok(command.args(arguments).current_dir(self.path()))
         };
+        run_ok(Command::new("rm").args(["-rf", ".git"]).current_dir(self.path()));
         git(&["init", "--quiet", "--initial-branch=main"]);
         git(&["add", "."]);
         git(&["commit", "--quiet", "--message=one"]);

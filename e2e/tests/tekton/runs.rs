@@ -197,3 +197,75 @@ fn the_demo_builds_in_the_memory_that_is_requested() {
     succeeded(&pod.run());
     assert!(registry.has_tag("team/demo", "1"));
 }
+
+/// What the Pipeline for several platforms does: a build for each, and one index of their results.
+#[test]
+fn builds_of_several_platforms_are_joined() {
+    let registry = Registry::with_password();
+    let source = source(&registry, "");
+    fs::write(source.path().join("app/Dockerfile"), "FROM scratch\nCOPY file /\n").expect("written");
+    let secret = [(".dockerconfigjson", registry.docker_config())];
+    let secret = [(secret[0].0, secret[0].1.as_str())];
+    // In an order that says nothing of the platforms.
+    let references = ["arm64", "amd64"].map(|platform| {
+        let pod = build(RESTRICTED, &registry)
+            .param("IMAGE", registry.reference("team/app"))
+            .param("TAGS", json!(["run-{{platform}}"]))
+            .param("PLATFORM", platform)
+            .workspace("source", source.path())
+            .secret("dockerconfig", &secret);
+        succeeded(&pod.run());
+        assert!(registry.has_tag("team/app", &format!("run-linux-{platform}")));
+        pod.result("IMAGE_REF").expect("written")
+    });
+    let index = |images: Value| {
+        Pod::of("tekton/task/image-index/0.1/image-index.yaml")
+            .param("IMAGE", registry.reference("team/app"))
+            .param("TAGS", json!(["1", "latest"]))
+            .param("IMAGES", images)
+            .param("ANNOTATIONS", json!(["a=two words"]))
+            .param("INSECURE_REGISTRIES", json!([registry.host()]))
+            .secret("dockerconfig", &secret)
+    };
+    let pod = index(json!(references));
+    succeeded(&pod.run());
+    let raw = registry.raw("team/app:1");
+    let read: Value = serde_json::from_str(&raw).expect("JSON");
+    let manifests = read["manifests"].as_array().expect("an index").iter();
+    let platforms: Vec<_> =
+        manifests.map(|m| (m["platform"]["architecture"].clone(), m["digest"].clone())).collect();
+    for (reference, architecture) in references.iter().zip(["arm64", "amd64"]) {
+        let digest = reference.rsplit_once('@').expect("by digest").1;
+        assert!(platforms.contains(&(json!(architecture), json!(digest))), "{raw}");
+    }
+    assert_eq!(read["annotations"]["a"], "two words");
+    let digest = yadokari_e2e::sha256(raw.as_bytes());
+    assert_eq!(pod.result("IMAGE_DIGEST").as_deref(), Some(digest.as_str()));
+    let expected = format!("{}@{digest}", registry.reference("team/app"));
+    assert_eq!(pod.result("IMAGE_REF"), Some(expected));
+    assert_eq!(images(&pod.results()).len(), 1);
+
+    let steps = index(json!([])).run();
+    assert_eq!(steps[0].code, 1);
+    assert!(steps[0].output().contains("nothing to join"), "{}", steps[0].output());
+}
+
+#[test]
+fn rules_make_tags_of_what_the_pipeline_knows() {
+    let registry = Registry::open();
+    let source = source(&registry, "COPY file /\n");
+    let pod = build(TASK, &registry)
+        .param("IMAGE", registry.reference("team/app"))
+        .param("TAG_RULES", json!(["type=semver,pattern={{version}}", "type=sha"]))
+        .param("GIT_REF", "refs/tags/v1.2.3")
+        .param("GIT_REVISION", "0123456789abcdef0123456789abcdef01234567")
+        .workspace("source", source.path());
+    succeeded(&pod.run());
+    for tag in ["1.2.3", "latest", "sha-0123456"] {
+        assert!(registry.has_tag("team/app", tag), "no {tag}");
+    }
+    let pod =
+        build(TASK, &registry).param("TAG_RULES", json!(["type=sha"])).workspace("source", source.path());
+    let steps = pod.run();
+    assert!(steps[1].output().contains("GIT_REF"), "{}", steps[1].output());
+}
