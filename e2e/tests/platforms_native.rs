@@ -421,6 +421,7 @@ fn unknown_systems_and_settings_are_errors() {
     let job = Job::new("YADOKARI_").set("YADOKARI_BUILD_ARG", "A=1");
     for (words, said) in [
         (&["circle"] as &[&str], "did you mean circleci?"),
+        (&["drone"], "set PLUGIN_REPO"),
         (&["jenkins"], "did you mean build-args?"),
         (&[], "no CI platform is recognised"),
     ] {

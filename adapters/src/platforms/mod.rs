@@ -178,9 +178,10 @@ impl Reporter for Native {
     }
 
     fn nowhere(&self) -> Usage {
+        let prefix = self.system.prefixes[0];
+        let image = if self.system.dialect.meaning("repo").is_some() { "REPO" } else { "IMAGE" };
         Usage::new("there is nowhere to push the image to").help(format!(
-            "set {0}IMAGE, such as registry.example.com/team/app:1.0, or {0}PUSH=false",
-            self.system.prefixes[0]
+            "set {prefix}{image}, such as registry.example.com/team/app, or {prefix}PUSH=false"
         ))
     }
 
