@@ -258,3 +258,16 @@ fn a_target_that_is_not_there() {
     let error = built.failed(1);
     assert!(error.contains("bilder") && error.contains("builder"), "{error}");
 }
+
+/// Also where nobody needs the stages, as in BuildKit; a stage that reads a later one is no circle.
+#[test]
+fn stages_that_go_round_in_a_circle_are_an_error() {
+    let circle = "FROM scratch AS a\nCOPY --from=c /x /\nFROM scratch AS b\nCOPY --from=a /x /\n\
+        FROM scratch AS c\nRUN --mount=from=b,target=/b true\nFROM scratch\nCOPY f /\n";
+    let built = Build::new(circle).file("f", "").run(Place::Overlay);
+    let error = built.failed(1);
+    assert!(error.contains("in a circle") && error.contains("Dockerfile:2"), "{error}");
+    let forward =
+        "FROM scratch AS a\nCOPY --from=b /x /\nFROM scratch AS b\nCOPY f /\nFROM scratch\nCOPY f /\n";
+    Build::new(forward).file("f", "").run(Place::Overlay).succeeded();
+}

@@ -369,3 +369,24 @@ fn copy_fetches_nothing() {
         );
     }
 }
+
+/// kaniko's `--dockerfile URL`; the ignore file is the context's.
+#[test]
+fn a_dockerfile_of_a_web_server() {
+    let server = WebServer::start();
+    server.page("/d/Dockerfile", Page::of("FROM scratch\nCOPY . /\n"));
+    server.page("/wrong", Page::of("FROM scratch\nRUNN x\n"));
+    let build = |path: &str| {
+        Build::new("FROM scratch\n")
+            .file("a", "1")
+            .file("b", "2")
+            .file(".dockerignore", "b\nDockerfile\n.dockerignore\n")
+            .flag(&format!("--dockerfile={}", server.url(path)))
+            .run(Place::Overlay)
+    };
+    assert_eq!(build("/d/Dockerfile").image().layer(0).paths(), ["a"]);
+    let wrong = build("/wrong");
+    let error = wrong.failed(1);
+    assert!(error.contains("RUNN") && error.contains("/wrong:2"), "{error}");
+    assert!(build("/none").failed(1).contains("404"));
+}

@@ -1,7 +1,7 @@
 //! Checks of a Dockerfile, without building it and before building it.
 
 use crate::config::BuildConfig;
-use crate::context::{self, Context};
+use crate::context::Context;
 use crate::dockerfile::checks::{Finding, Linter, Options, check_text, options};
 use crate::dockerfile::{self, Diagnostic, Dockerfile, Source};
 use crate::event::{Event, Events, Found};
@@ -16,7 +16,7 @@ use super::bases::KeptImages;
 use super::images::Images;
 use super::named::Named;
 use super::workspace::Workspace;
-use super::{Error, Opened, Session, check_files};
+use super::{Error, Opened, Session, check_files, dockerfile_source};
 
 /// The build argument that replaces a file's `# check=`.
 const OPTIONS: &str = "BUILDKIT_DOCKERFILE_CHECK";
@@ -63,7 +63,7 @@ impl CheckReport {
 pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Result<CheckReport, Error> {
     let mut opened = Opened::open(config, events)?;
     let context = &mut opened.context;
-    let source = context::read_dockerfile(&config.dockerfile, context.as_mut())?;
+    let source = dockerfile_source::read(config, context.as_mut(), events)?;
     let (dockerfile, errors) = dockerfile::parse_all(&source);
     let mut report =
         CheckReport { source, findings: Vec::new(), errors, notes: Vec::new(), findings_are_errors: false };
@@ -108,8 +108,7 @@ pub(super) fn check_build(
         images.get(image, platform).ok().map(|resolved| resolved.config.clone())
     };
     survey.run(&mut known, &mut linter);
-    // Of patterns the copy itself says when it matches nothing.
-    check_files::check(plan, context, false, &mut linter);
+    check_files::check(plan, context, &mut linter);
     let fails = linter.fails();
     let findings: Vec<Diagnostic> = linter.findings.into_iter().map(|f| f.diagnostic).collect();
     if fails {
@@ -164,7 +163,7 @@ fn check_plan(
     let survey = Survey { inputs: &inputs, all_stages: config.target.is_none(), ignore: ignore(context) };
     let limits = survey.run(&mut |image, platform| bases.config(image, platform), linter);
     match plan_of(&inputs, bases) {
-        Ok(plan) => check_files::check(&plan, context, true, linter),
+        Ok(plan) => check_files::check(&plan, context, linter),
         Err(errors) => report.errors.extend(errors),
     }
     report.notes.extend(bases.notes());

@@ -7,8 +7,8 @@ use crate::plan::{Action, CopyFrom, CopySource, CopyStep, Plan, StageBase, Step}
 
 use super::copy::{SourceTree, has_wildcards, select};
 
-/// Looks at the copies of a plan. `patterns` says whether patterns are looked at, too.
-pub(super) fn check(plan: &Plan, context: Option<&Context>, patterns: bool, linter: &mut Linter) {
+/// Looks at the copies of a plan.
+pub(super) fn check(plan: &Plan, context: Option<&Context>, linter: &mut Linter) {
     for at in 0..plan.stages.len() {
         let mut has_files = inherits_files(plan, at);
         for step in &plan.stages[at].steps {
@@ -16,7 +16,7 @@ pub(super) fn check(plan: &Plan, context: Option<&Context>, patterns: bool, lint
                 let mut look = Look { step, copy, linter };
                 look.owner(has_files);
                 if let (CopyFrom::Context, Some(context)) = (&copy.from, context) {
-                    look.sources(context, patterns);
+                    look.sources(context);
                 }
             }
             has_files |= matches!(step.action, Action::Run(_) | Action::Copy(_));
@@ -69,7 +69,7 @@ impl Look<'_> {
         }
     }
 
-    fn sources(&mut self, context: &Context, patterns: bool) {
+    fn sources(&mut self, context: &Context) {
         // What a pattern with `--parents` means is another question.
         if self.copy.parents {
             return;
@@ -87,7 +87,7 @@ impl Look<'_> {
             let CopySource::Path(path) = source else { continue };
             // One that is not there is the copy's to report.
             let Ok(selected) = select(&tree, path) else { continue };
-            if patterns && selected.is_empty() && has_wildcards(path.as_bytes()) {
+            if selected.is_empty() && has_wildcards(path.as_bytes()) {
                 let message = format!("`{path}` matches nothing in the build context: nothing is copied");
                 let help = "correct the pattern, or remove it; an ignore rule may leave files out";
                 self.report(&rule::WILDCARD_MATCHED_NOTHING, message, help);

@@ -1,13 +1,12 @@
 //! What a Dockerfile can be asked for, without building it.
 
 use crate::config::BuildConfig;
-use crate::context;
 use crate::dockerfile::{self, Dockerfile, Source};
 use crate::event::Events;
 use crate::image::Platform;
 use crate::plan::{self, Arguments, Inputs, Outline, Target};
 
-use super::{Error, Opened};
+use super::{Error, Opened, dockerfile_source};
 
 /// What the target of a build takes. Nothing is fetched.
 ///
@@ -39,7 +38,8 @@ pub fn targets(config: &BuildConfig) -> Result<(Source, Vec<Target>), Error> {
 }
 
 fn read(config: &BuildConfig) -> Result<Dockerfile, Error> {
-    let mut opened = Opened::open(config, &Events::none())?;
-    let source = context::read_dockerfile(&config.dockerfile, opened.context.as_mut())?;
+    let events = Events::none();
+    let mut opened = Opened::open(config, &events)?;
+    let source = dockerfile_source::read(config, opened.context.as_mut(), &events)?;
     dockerfile::parse(&source).map_err(Error::Dockerfile)
 }

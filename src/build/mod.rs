@@ -9,6 +9,7 @@ mod check_files;
 mod copy;
 mod demands;
 mod describe;
+mod dockerfile_source;
 mod error;
 mod executor;
 mod extract;
@@ -84,7 +85,7 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
     let session = Session::open(config, events)?;
     let workspace = Workspace::create(&config.rootfs.work_dir)?;
     let mut context = session.context(&workspace, cancel)?;
-    let source = context::read_dockerfile(&config.dockerfile, context.as_mut())?;
+    let source = dockerfile_source::read(config, context.as_mut(), events)?;
     let dockerfile = dockerfile::parse(&source).map_err(Error::Dockerfile)?;
 
     let rights = session.try_rights();

@@ -61,6 +61,13 @@ impl Source {
         Source(Arc::new(Text { name: name.into(), text, replaced }))
     }
 
+    /// The same text under another name.
+    #[must_use]
+    pub fn named(&self, name: impl Into<String>) -> Self {
+        let Text { text, replaced, .. } = &*self.0;
+        Source(Arc::new(Text { name: name.into(), text: text.clone(), replaced: replaced.clone() }))
+    }
+
     /// Whether bytes in a span have been replaced because they are no UTF-8.
     pub fn is_replaced(&self, span: Span) -> bool {
         let first = self.0.replaced.partition_point(|at| *at < span.start);

@@ -275,7 +275,7 @@ impl<'a, B: Bases> Planner<'a, B> {
 }
 
 /// What an instruction names with `from`, in flags and in mounts.
-fn froms(kind: &InstructionKind) -> Vec<String> {
+pub(super) fn froms(kind: &InstructionKind) -> Vec<String> {
     match kind {
         InstructionKind::Copy(copy) => copy.from.iter().map(|word| word.text.clone()).collect(),
         InstructionKind::Run(run) => run.mounts.iter().filter_map(|m| Mount::from_of(&m.text)).collect(),

@@ -8,7 +8,7 @@ use crate::dockerfile::{
 };
 use crate::image::{ParsePlatformError, Platform, Reference};
 
-use super::graph::Inputs;
+use super::graph::{Inputs, froms};
 use super::step::{CopyFrom, FromImage};
 use super::watch;
 
@@ -234,7 +234,50 @@ impl<'a> Names<'a> {
                 errors.extend(self.check_from(instruction, number).err());
             }
         }
+        if errors.is_empty() {
+            errors.extend(self.circle());
+        }
         errors
+    }
+
+    /// The stage that a `--from` means, wherever it is.
+    fn stage_anywhere(&self, from: &str) -> Option<usize> {
+        match from.parse::<usize>() {
+            _ if self.context(from).is_some() => None,
+            Ok(number) => Some(number).filter(|number| *number < self.stages.len()),
+            Err(_) => self.stage_named(from, self.stages.len()),
+        }
+    }
+
+    /// The first circle of stages that copy from each other, needed or not (BuildKit,
+    /// `hasCircularDependency`).
+    fn circle(&self) -> Option<Diagnostic> {
+        let reads = |number: usize| {
+            let instructions = self.stages[number].instructions.iter();
+            let named = instructions.flat_map(|i| froms(&i.kind).into_iter().map(move |from| (i, from)));
+            named.filter_map(|(i, from)| Some((i, self.stage_anywhere(&from)?)))
+        };
+        // Whether `from` leads to `to`, each stage looked at once.
+        let leads = |from: usize, to: usize| {
+            let (mut seen, mut waiting) = (vec![false; self.stages.len()], vec![from]);
+            while let Some(at) = waiting.pop() {
+                if at == to {
+                    return true;
+                }
+                if !std::mem::replace(&mut seen[at], true) {
+                    waiting.extend(reads(at).map(|(_, other)| other));
+                }
+            }
+            false
+        };
+        // A circle has an instruction that reads a stage after its own.
+        let forward = |number: usize| reads(number).filter(move |(_, other)| *other > number);
+        let mut all = (0..self.stages.len()).flat_map(|n| forward(n).map(move |(i, other)| (n, i, other)));
+        let (_, instruction, other) = all.find(|(number, _, other)| leads(*other, *number))?;
+        let name = self.stages[other].name.as_ref().map_or_else(|| other.to_string(), |n| n.text.clone());
+        let message = format!("the stages go round in a circle: '{name}' reads this one in turn");
+        let diagnostic = Diagnostic::new(&instruction.source, instruction.span, message);
+        Some(diagnostic.with_help("a stage can read only those that are written before it"))
     }
 
     fn check_base(&self, number: usize, stage: &Stage) -> Result<(), Diagnostic> {

@@ -13,12 +13,6 @@ use crate::usage::Usage;
 /// # Errors
 /// It names a URL.
 pub(crate) fn dockerfile(text: &str) -> Result<PathBuf, Usage> {
-    if text.starts_with("http://") || text.starts_with("https://") {
-        return Err(Usage::new(format!(
-            "the Dockerfile cannot be read from {text}: that is not supported yet"
-        ))
-        .help("download it before the build and give its path"));
-    }
     Ok(PathBuf::from(if text.is_empty() { "Dockerfile" } else { text }))
 }
 
@@ -211,7 +205,7 @@ mod tests {
     fn dockerfiles() {
         assert_eq!(dockerfile(""), Ok("Dockerfile".into()));
         assert_eq!(dockerfile("x/Dockerfile"), Ok("x/Dockerfile".into()));
-        assert!(dockerfile("https://x/Dockerfile").is_err());
+        assert_eq!(dockerfile("https://x/Dockerfile"), Ok("https://x/Dockerfile".into()));
     }
 
     #[test]

@@ -142,7 +142,10 @@ fn ignored_files_are_not_there() {
 fn a_pattern_without_matches_is_told_and_copies_nothing() {
     let built = Build::new("FROM scratch\nCOPY *.none a /x/\n").file("a", "a").run(Place::Overlay);
     assert_eq!(built.image().layer(0).listing(), "d 0755 0:0 x\nf 0644 0:0 x/a \"a\"\n");
-    built.said("Dockerfile:2: '*.none' matches nothing in the build context");
+    built.said("`*.none` matches nothing in the build context").said("WildcardMatchedNothing");
+    let strict = "# check=error=true\nFROM scratch\nCOPY *.none a /x/\n";
+    let refused = Build::new(strict).file("a", "a").run(Place::Overlay);
+    assert!(refused.failed(1).contains("WildcardMatchedNothing"), "{}", refused.finished.output());
 }
 
 #[test]

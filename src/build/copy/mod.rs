@@ -183,7 +183,9 @@ fn copy_path(
     let (from, pattern) = if job.step.parents { kept_parents(source, path)? } else { (path, None) };
     let filter = Filter::new(pattern.as_deref(), &job.step.excludes)?;
     let selected = select::select(source, from)?;
-    if selected.is_empty() {
+    // Of the context's the check says so, before anything is done.
+    let is_checked = job.step.from == crate::plan::CopyFrom::Context && !job.step.parents;
+    if selected.is_empty() && !is_checked {
         (job.warn)(format!("'{path}' matches nothing in {}: nothing is copied", source.name));
     }
     let mut copied = selected.is_empty() || pattern.is_none();

@@ -199,7 +199,7 @@ fn names_are_wrong_wherever_they_stand() {
             "FROM scratch\nCOPY --from=b x /\nFROM scratch AS b\nFROM scratch AS c\nCOPY --from=0 x /\n",
             "comes after",
         ),
-        ("FROM scratch\nCOPY --from=1 x /\nFROM scratch\nCOPY --from=0 x /\n", "comes after"),
+        ("FROM scratch\nCOPY --from=1 x /\nFROM scratch\nCOPY --from=0 x /\n", "in a circle"),
         ("FROM scratch\nSTOPSIGNAL 0\n", "no signal"),
         ("FROM scratch\nARG S=SIGFOO\nSTOPSIGNAL $S\n", "no signal"),
     ] {
