@@ -6,6 +6,7 @@
 pub mod build;
 pub mod bundle;
 pub mod cache;
+pub mod cloud;
 pub mod config;
 pub mod context;
 pub mod dockerfile;

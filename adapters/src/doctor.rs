@@ -30,10 +30,12 @@ pub(crate) fn report(flags: &Rootfs, env: &Env) -> String {
     for path in &env.ca_paths {
         line("CA roots", &path.display().to_string());
     }
-    for source in credentials::sources(env, env.get("KANIKO_DIR"), true).sources {
+    let helpers = credentials::HELPERS.map(|(_, helper)| helper);
+    for source in credentials::sources(env, env.get("KANIKO_DIR"), &helpers).sources {
         let found = match &source.location {
             CredentialLocation::File(path) => path.exists(),
-            CredentialLocation::Inline(_) | CredentialLocation::Basic { .. } => true,
+            CredentialLocation::Cloud(_) => false,
+            _ => true,
         };
         if found {
             line("credentials", &source.name);

@@ -9,6 +9,7 @@ use crate::cli::describe::{Look, What};
 use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
 use crate::cli::handover::HandOver;
 use crate::cli::images::{self, ImageCommand};
+use crate::cli::login::{LoginFlags, LogoutFlags};
 use crate::cli::upkeep::{CacheCommand, WarmFlags};
 use crate::init::Init;
 use crate::migrate::Migrate;
@@ -38,6 +39,10 @@ pub(crate) enum Front {
     Migrate(Migrate),
     /// Write a pipeline.
     Init(Init),
+    /// Keep a registry's credentials.
+    Login(Box<LoginFlags>),
+    /// Forget a registry's credentials.
+    Logout(LogoutFlags),
     /// Put a container's files back.
     Restore,
     /// Say which version this is.
@@ -111,6 +116,10 @@ enum Command {
     Migrate(Migrate),
     /// Write a pipeline for the repository in this directory
     Init(Init),
+    /// Keep credentials for a registry in docker's config.json, if the registry takes them
+    Login(Box<LoginFlags>),
+    /// Forget the credentials for a registry
+    Logout(LogoutFlags),
     /// Put the container's own files back after a build in place was killed
     Restore,
     /// Print the version
@@ -118,10 +127,7 @@ enum Command {
 }
 
 /// kaniko's commands beside the build.
-const NOT_THERE: [(&str, &str); 2] = [
-    ("login", "write docker's config.json, or mount it in /kaniko/.docker"),
-    ("completion", "see yadokari build --help"),
-];
+const NOT_THERE: [(&str, &str); 1] = [("completion", "see yadokari build --help")];
 
 /// Reads a command line, the program's name included.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
@@ -161,6 +167,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Ok(Cli { command: Command::Images(command) }) => Parsed::Front(Front::Images(command)),
         Ok(Cli { command: Command::Migrate(flags) }) => Parsed::Front(Front::Migrate(flags)),
         Ok(Cli { command: Command::Init(flags) }) => Parsed::Front(Front::Init(flags)),
+        Ok(Cli { command: Command::Login(flags) }) => Parsed::Front(Front::Login(flags)),
+        Ok(Cli { command: Command::Logout(flags) }) => Parsed::Front(Front::Logout(flags)),
         Ok(Cli { command: Command::Restore }) => Parsed::Front(Front::Restore),
         Ok(Cli { command: Command::Version }) => Parsed::Front(Front::Version),
         Err(e) if e.use_stderr() => Parsed::Wrong(e.to_string()),
@@ -203,6 +211,7 @@ fn command() -> clap::Command {
         .mut_subcommand("targets", as_pflag)
         .mut_subcommand("doctor", as_pflag)
         .mut_subcommand("warm", as_pflag)
+        .mut_subcommand("login", as_pflag)
         .mut_subcommand("hand-over", as_pflag)
         .mut_subcommand("cache", |c| c.mut_subcommand("ls", as_pflag).mut_subcommand("prune", as_pflag))
 }
@@ -230,7 +239,10 @@ mod tests {
         assert!(is_build(&["executor"]));
         assert!(is_build(&["executor", "build", "--no-push"]));
         assert!(matches!(parsed(&["executor", "version"]), Parsed::Front(Front::Version)));
-        assert!(matches!(parsed(&["executor", "login", "h"]), Parsed::Wrong(_)));
+        let Parsed::Front(Front::Login(_)) = parsed(&["executor", "login", "h", "-u", "n", "-p=x"]) else {
+            panic!("no front")
+        };
+        assert!(matches!(parsed(&["executor", "logout", "h"]), Parsed::Front(Front::Logout(_))));
         assert!(matches!(parsed(&["executor", "--help"]), Parsed::Help(_)));
     }
 

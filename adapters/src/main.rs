@@ -92,6 +92,8 @@ fn run(front: Front, env: &Env) -> Result<u8, Usage> {
             }
             cli::images::run(&command, env)
         }
+        Front::Login(flags) => Ok(print(&cli::login::login(&flags, env)?)),
+        Front::Logout(flags) => Ok(print(&cli::login::logout(&flags, env)?)),
         Front::Restore => session::restore(env),
         Front::Version => Ok(print(concat!("yadokari ", env!("CARGO_PKG_VERSION"), "\n"))),
     }

@@ -147,6 +147,12 @@ impl Build {
         self
     }
 
+    /// Pushes to a reference, spoken to in HTTPS.
+    pub fn push_securely_to(mut self, reference: &str) -> Build {
+        self.destinations.push(reference.to_owned());
+        self
+    }
+
     /// Gives the image these names without pushing it; archives and layouts have them.
     pub fn named(mut self, names: &[&str]) -> Build {
         self.names = names.iter().map(|name| (*name).to_owned()).collect();

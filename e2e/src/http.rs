@@ -1,6 +1,6 @@
 //! As much HTTP/1.1 as servers of a test need: the head of a request, one answer.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
 
 /// A request without its body.
@@ -15,7 +15,7 @@ pub(crate) struct Head {
 
 impl Head {
     /// Reads a request's head; `None` where the peer closed the connection before one.
-    pub(crate) fn read(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Head>> {
+    pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
         let mut first = String::new();
         reader.by_ref().take(64 * 1024).read_line(&mut first)?;
         let mut words = first.split_whitespace();
@@ -55,7 +55,8 @@ impl Head {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+/// Undoes percent signs, and pluses for spaces.
+pub(crate) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -1,6 +1,7 @@
 //! The program against real registries, containers and tools; one file a subject.
 
 mod bases;
+mod buckets;
 mod build_chroot;
 mod build_inplace;
 mod build_overlay;
@@ -24,6 +25,7 @@ mod github;
 mod gitlab;
 mod hiding;
 mod hostile;
+mod identities;
 mod images;
 mod migrate;
 mod mirrors;

@@ -44,6 +44,7 @@ pub use error::Error;
 pub use warm::{WarmConfig, Warmed, warm};
 
 use crate::cache::Cache;
+use crate::cloud::Clouds;
 use crate::config::{
     BuildConfig, BuildOutcome, CacheOutcome, Compression, FetchConfig, ImageFormat, LayerOutcome,
     SecretSource, StepOutcome,
@@ -267,6 +268,9 @@ fn carry_out(
         let (placement, why) =
             rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)?;
         job.events.info(why);
+        if placement.kind() == rootfs::PlacementKind::Inplace {
+            job.session.keychain.freeze_files();
+        }
         demands::check(job.config, job.plan, placement.kind())?;
         Some(placement)
     } else {
@@ -325,6 +329,7 @@ fn caches(job: &Job<'_>) -> PathBuf {
 /// What speaks to registries during one build.
 struct Session<'a> {
     network: Arc<Network>,
+    clouds: Clouds,
     keychain: Keychain,
     registry: Registry,
     config: &'a BuildConfig,
@@ -339,7 +344,8 @@ impl<'a> Session<'a> {
         let fetching = fetching::config(&config.fetch, &config.steps.secrets)?;
         let network =
             Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
-        let keychain = Keychain::new(&config.keychain, events.clone())?;
+        let clouds = Clouds::new(&config.keychain.clouds, &config.registry, &network, events.clone());
+        let keychain = Keychain::new(&config.keychain, clouds.clone(), events.clone())?;
         let mut secrets = keychain.files();
         secrets.extend(config.steps.secrets.iter().filter_map(|secret| match &secret.source {
             SecretSource::File(path) => Some(path.clone()),
@@ -348,7 +354,7 @@ impl<'a> Session<'a> {
         secrets.extend(config.registry.client_certificates.iter().map(|shown| shown.key.clone()));
         let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
-        Ok(Session { network, keychain: own, registry, config, fetching, secrets })
+        Ok(Session { network, clouds, keychain: own, registry, config, fetching, secrets })
     }
 
     /// Where the image is pushed.
@@ -379,6 +385,7 @@ impl<'a> Session<'a> {
         let directory = workspace.directory_outside("context")?;
         let ground = context::Ground {
             fetcher: &self.fetcher(),
+            clouds: &self.clouds,
             directory: &directory,
             stop: Arc::new(move || cancelled.signal().is_some()),
         };

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cloud::Clouds;
 use crate::config::{BaseDirectory, KeychainConfig, RegistryConfig};
 use crate::dockerfile;
 use crate::event::Events;
@@ -51,7 +52,8 @@ pub struct Warmed {
 /// The Dockerfile or the directory cannot be used. An image that cannot be had is a warning.
 pub fn warm(config: &WarmConfig, events: &Events) -> Result<Warmed, Error> {
     let network = Arc::new(Network::new().map_err(|e| Error::other(format!("cannot start threads: {e}")))?);
-    let keychain = Keychain::new(&config.keychain, events.clone())?;
+    let clouds = Clouds::new(&config.keychain.clouds, &config.registry, &network, events.clone());
+    let keychain = Keychain::new(&config.keychain, clouds, events.clone())?;
     let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;
     let directory = BaseDirectory { path: config.directory.clone(), write: true };
     let bases = KeptImages::open(Some(&directory), events);

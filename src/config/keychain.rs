@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
+use super::{CloudConfig, CloudRegistry};
+
 /// Where credentials of registries are looked for: each source in order, first match wins.
 #[derive(Clone, Default)]
 pub struct KeychainConfig {
     /// The sources.
     pub sources: Vec<CredentialSource>,
+    /// What identities of clouds are found by.
+    pub clouds: CloudConfig,
 }
 
 impl std::fmt::Debug for KeychainConfig {
@@ -16,7 +20,7 @@ impl std::fmt::Debug for KeychainConfig {
     }
 }
 
-/// One place with credentials in the format of docker's `config.json`.
+/// One place with credentials.
 #[derive(Clone)]
 pub struct CredentialSource {
     /// What logs call it: a path or the name of a variable.
@@ -25,13 +29,26 @@ pub struct CredentialSource {
     pub location: CredentialLocation,
 }
 
-/// Where the `config.json` of a [`CredentialSource`] is.
+/// What a [`CredentialSource`] is.
 #[derive(Clone)]
 pub enum CredentialLocation {
-    /// A file; a missing one is skipped.
+    /// A file in the format of docker's `config.json`; a missing one is skipped.
     File(PathBuf),
     /// The JSON text itself, such as `DOCKER_AUTH_CONFIG`.
     Inline(String),
+    /// A user name and a password for registries whose names, or the ends of them after a dot, are
+    /// this in upper case with `_` for everything else than letters and digits (kaniko's
+    /// `KANIKO_<HOST>_USER` and `KANIKO_<HOST>_PASSWORD`).
+    Named {
+        /// Such as `REGISTRY_EXAMPLE_COM`, or `EXAMPLE_COM` for all hosts below it.
+        host: String,
+        /// User name.
+        username: String,
+        /// Password or token.
+        password: String,
+    },
+    /// A cloud's identity, for that cloud's registries.
+    Cloud(CloudRegistry),
     /// A user name and a password for one registry host.
     Basic {
         /// `host[:port]`

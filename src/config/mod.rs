@@ -2,6 +2,7 @@
 //! the core and whoever faces a user or a CI platform.
 
 mod cache;
+mod cloud;
 mod fetch;
 mod image;
 mod keychain;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use crate::image::{Platform, Reference};
 
 pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, MountCacheConfig};
+pub use cloud::{CloudConfig, CloudRegistry};
 pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
 pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};

@@ -26,6 +26,9 @@ pub enum ContextSource {
     Stdin,
     /// A tar archive of a web server.
     Url(String),
+    /// A tar archive in a bucket, by its address: `gs://`, `s3://`, or the URL of a blob of Azure,
+    /// which may hold a signature.
+    Bucket(String),
     /// A git repository.
     Git(GitContext),
     /// No context: the Dockerfile copies nothing from it.

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cloud::CloudError;
 use crate::dockerfile::IgnoreMatcher;
 use crate::fetch::FetchError;
 use crate::layer::DirView;
@@ -55,6 +56,9 @@ pub enum ContextError {
     /// A repository that cannot be had.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// An object of a bucket that cannot be had.
+    #[error("cannot read the build context: {0}")]
+    Bucket(#[from] CloudError),
     /// A URL that names nothing.
     #[error("the build context {text} cannot be used: {reason}")]
     Address {
@@ -81,6 +85,7 @@ impl ContextError {
     pub fn help(&self) -> Option<String> {
         match self {
             ContextError::Fetch(error) => error.help(),
+            ContextError::Bucket(error) => error.help(),
             ContextError::Terminal => Some("pipe a tar archive into the program: tar -c . | …".to_owned()),
             ContextError::Unpack { .. } => {
                 Some("give a tar archive: plain, or compressed with gzip, bzip2, xz or zstd".to_owned())

@@ -6,17 +6,22 @@ use std::io::{self, BufReader, IsTerminal as _, Read};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
 use super::{Context, ContextError, git};
+use crate::cloud::{Address, CloudError, Clouds, Opened};
 use crate::config::ContextSource;
 use crate::fetch::{Fetcher, Remote};
 use crate::layer::{DirView, LayerSource, Limits, resolve, unpack_archive};
 
 /// How often a wait for standard input looks whether somebody asked for the end.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+
+/// How often a wait for a bucket does.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes read at once.
 const BLOCK: usize = 256 << 10;
@@ -31,6 +36,8 @@ pub type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Ground<'a> {
     /// Brings what is elsewhere.
     pub fetcher: &'a Fetcher,
+    /// Who knows buckets.
+    pub clouds: &'a Clouds,
     /// An empty directory, by a path that other programs can use.
     pub directory: &'a Path,
     /// Whether somebody asked for the end.
@@ -64,6 +71,7 @@ impl Context {
                 archive("of standard input", Box::new(input), ground)?
             }
             ContextSource::Url(text) => url(text, ground)?,
+            ContextSource::Bucket(text) => bucket(text, ground)?,
             ContextSource::Git(git) => {
                 let source = git::source(git)?;
                 ground.fetcher.checkout(&source, ground.directory, &*ground.stop)?;
@@ -121,6 +129,41 @@ fn url(text: &str, ground: &Ground<'_>) -> Result<Context, ContextError> {
         }
         _ => Err(wrong("it is no URL of a file".to_owned())),
     }
+}
+
+fn bucket(text: &str, ground: &Ground<'_>) -> Result<Context, ContextError> {
+    let wrong = |reason: String| ContextError::Address { text: git::shown(text), reason };
+    let address = Address::parse(text).map_err(|e| wrong(e.to_string()))?;
+    let address = address.ok_or_else(|| wrong("it is no address of an object in a bucket".to_owned()))?;
+    let name = address.to_string();
+    let object = opened(&address, ground)?;
+    let tried = object.tried.clone();
+    let reader = ground.fetcher.object(name.clone(), object);
+    archive(&name, Box::new(Interrupted { reader, stop: ground.stop.clone() }), ground).map_err(|error| {
+        match error {
+            // What comes need not be what the credentials' owner thinks.
+            ContextError::Unpack { name, reason } if !reason.contains("(tried with") => {
+                ContextError::Unpack { name, reason: format!("{reason} (tried with {tried})") }
+            }
+            error => error,
+        }
+    })
+}
+
+/// Opens an object, unless somebody asks for the end meanwhile.
+fn opened(address: &Address, ground: &Ground<'_>) -> Result<Opened, CloudError> {
+    ground.clouds.block_on(async {
+        let mut opening = std::pin::pin!(ground.clouds.open(address));
+        loop {
+            match tokio::time::timeout(PAUSE, &mut opening).await {
+                Ok(end) => return end,
+                Err(_) if (ground.stop)() => {
+                    return Err(CloudError::Cancelled { address: address.to_string() });
+                }
+                Err(_) => {}
+            }
+        }
+    })
 }
 
 /// Unpacks an archive as it comes. All its files are ours; what is in it cannot lead elsewhere.

@@ -18,8 +18,8 @@ pub use super::http::Download;
 /// Brings files and repositories; cheap to clone.
 #[derive(Clone)]
 pub struct Fetcher {
-    web: Web,
-    config: Arc<FetchConfig>,
+    pub(super) web: Web,
+    pub(super) config: Arc<FetchConfig>,
 }
 
 impl Fetcher {

@@ -3,6 +3,7 @@
 //! [`Remote`] says what a text names; [`Fetcher`] brings it. Files come over the connections of
 //! [`registry`](crate::registry), repositories by the `git` program.
 
+mod bucket;
 mod checksum;
 mod error;
 mod fetcher;

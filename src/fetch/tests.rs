@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use super::http::redirected;
 use super::*;
-use crate::config::{FetchConfig, HttpAuthorization, KeychainConfig, RegistryConfig};
+use crate::cloud::Clouds;
+use crate::config::{CloudConfig, FetchConfig, HttpAuthorization, KeychainConfig, RegistryConfig};
 use crate::event::Events;
 use crate::image::Digest;
 use crate::keychain::Keychain;
@@ -108,7 +109,9 @@ impl Bench {
 
     fn with(config: FetchConfig) -> Bench {
         let network = Network::new().expect("threads");
-        let keychain = Keychain::new(&KeychainConfig::default(), Events::none()).expect("a keychain");
+        let settings = RegistryConfig::default();
+        let clouds = Clouds::new(&CloudConfig::default(), &settings, &network, Events::none());
+        let keychain = Keychain::new(&KeychainConfig::default(), clouds, Events::none()).expect("a keychain");
         let registry = Registry::new(&RegistryConfig::default(), keychain, Events::none(), &network);
         Bench { fetcher: Fetcher::new(&registry.expect("a client"), &config), network }
     }

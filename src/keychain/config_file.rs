@@ -1,9 +1,6 @@
 //! Docker's `config.json`: what it says about one repository.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -11,39 +8,15 @@ use serde::Deserialize;
 
 use super::{HUB_KEY, KeychainError, Secret, is_hub, same_host};
 
-/// A config of every registry of a large company has some kilobytes.
-const SIZE_LIMIT: u64 = 4 << 20;
-
-/// A file's bytes, or why there are none.
-pub(super) enum Read {
-    Text(Vec<u8>),
-    Missing,
-    Forbidden,
-}
-
-/// Reads a file, bounded.
-pub(super) fn read(name: &str, path: &Path) -> Result<Read, KeychainError> {
-    let failed = |source| KeychainError::Read { name: name.to_owned(), source };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Read::Missing);
-        }
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(Read::Forbidden),
-        Err(e) => return Err(failed(e)),
-    };
-    let mut text = Vec::new();
-    file.take(SIZE_LIMIT + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > SIZE_LIMIT {
-        return Err(KeychainError::TooLarge { name: name.to_owned(), limit: SIZE_LIMIT });
-    }
-    Ok(Read::Text(text))
-}
-
 /// What a file says about a repository.
 pub(super) enum Found {
     Secret(Secret),
-    Helper { program: String, server: String },
+    Helper {
+        program: String,
+        server: String,
+        /// Whether it is for this registry, and not for all.
+        specific: bool,
+    },
     Nothing,
 }
 
@@ -92,7 +65,7 @@ impl ConfigFile {
         for scope in scopes(registry, repository) {
             if let Some(helper) = self.helper(&scope) {
                 let server = if is_hub(&scope) { HUB_KEY.to_owned() } else { scope };
-                return Ok(Found::Helper { program: program(name, helper)?, server });
+                return Ok(Found::Helper { program: program(name, helper)?, server, specific: true });
             }
             for (key, entry) in self.auths.iter().flatten().filter(|(key, _)| key_covers(key, &scope)) {
                 if let Some(secret) = entry.as_ref().map_or(Ok(None), |e| e.secret(name, key))? {
@@ -104,9 +77,20 @@ impl ConfigFile {
             None | Some("") => Ok(Found::Nothing),
             Some(store) => {
                 let server = if is_hub(registry) { HUB_KEY } else { registry };
-                Ok(Found::Helper { program: program(name, store)?, server: server.to_owned() })
+                let (program, server) = (program(name, store)?, server.to_owned());
+                Ok(Found::Helper { program, server, specific: false })
             }
         }
+    }
+
+    /// The program that keeps the credentials of a host, if there is one.
+    pub(super) fn helper_of(&self, name: &str, host: &str) -> Result<Found, KeychainError> {
+        let only = ConfigFile {
+            auths: None,
+            creds_store: self.creds_store.clone(),
+            cred_helpers: self.cred_helpers.clone(),
+        };
+        only.find(name, host, "")
     }
 
     fn helper(&self, scope: &str) -> Option<&str> {
@@ -164,7 +148,7 @@ fn scopes(registry: &str, repository: &str) -> Vec<String> {
 
 /// Whether a key of `auths` or `credHelpers` names this scope. Keys with a scheme name a host
 /// whatever follows it, as in docker; `v1` and `v2` are API versions and no repositories.
-fn key_covers(key: &str, scope: &str) -> bool {
+pub(super) fn key_covers(key: &str, scope: &str) -> bool {
     let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
     let key = match bare {
         Some(rest) => rest.split('/').next().unwrap_or(rest),

@@ -1,5 +1,7 @@
 //! Why credentials could not be had. No variant ever holds a secret.
 
+use crate::cloud::CloudError;
+
 /// Why credentials could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum KeychainError {
@@ -11,13 +13,23 @@ pub enum KeychainError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A file is larger than any credential file.
-    #[error("{name} is larger than {limit} bytes and cannot be a docker config.json")]
-    TooLarge {
-        /// The source's name.
+    /// A file could not be written.
+    #[error("cannot write credentials to {name}: {source}")]
+    Write {
+        /// The file's name.
         name: String,
-        /// The bound in bytes.
-        limit: u64,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A program keeps the credentials of the registry.
+    #[error("the credentials for {server} are kept by '{program}', which {name} names")]
+    KeptElsewhere {
+        /// The file's name.
+        name: String,
+        /// The program.
+        program: String,
+        /// The registry.
+        server: String,
     },
     /// Not the JSON it should be. The parser's own words are left out: they may quote a secret.
     #[error("{name} is not a docker config.json: {problem} at line {line}, column {column}")]
@@ -99,6 +111,20 @@ pub enum KeychainError {
         /// What it was asked for.
         server: String,
     },
+    /// What a helper program would have done could not be done without it.
+    #[error(
+        "the credential helper '{program}', named in {name} for {server}, is not in PATH; done without it: {source}"
+    )]
+    Cloud {
+        /// The source's name.
+        name: String,
+        /// The program.
+        program: String,
+        /// What it was to be asked for.
+        server: String,
+        /// Why not.
+        source: Box<CloudError>,
+    },
     /// A helper would have to run after the first step has changed the root.
     #[error(
         "the credential helper '{program}' was not asked for {server} before the first step, and must not run after it"
@@ -115,7 +141,14 @@ impl KeychainError {
     /// One way out.
     pub fn help(&self) -> Option<String> {
         match self {
-            KeychainError::Read { .. } | KeychainError::TooLarge { .. } => None,
+            KeychainError::Read { .. } => None,
+            KeychainError::Write { .. } => {
+                Some("name a directory that can be written in DOCKER_CONFIG".to_owned())
+            }
+            KeychainError::KeptElsewhere { name, program, .. } => {
+                Some(format!("give them to `{program} store`, or take the entry out of {name}"))
+            }
+            KeychainError::Cloud { source, .. } => source.help(),
             KeychainError::Json { .. } | KeychainError::Entry { .. } => {
                 Some("write the entry as `docker login` does".to_owned())
             }

@@ -1,13 +1,17 @@
-//! Credentials of registries, from docker's `config.json` in all its places.
+//! Credentials of registries, from docker's `config.json` in all its places, from variables, and by
+//! the identities of clouds.
 //!
-//! Files are read once, when the keychain is made, and helper programs are asked at most once
-//! for a registry: later the container's root may be an image's, where the same paths mean
-//! other files and the same names other programs.
+//! Helper programs are asked at most once for a registry: later the container's root may be an
+//! image's, where the same names mean other programs. Files are read again when they may have
+//! changed, as long as no step can have written them; passing identities are renewed.
 
+mod cloud;
 mod config_file;
 mod credential;
 mod error;
 mod program;
+mod source;
+mod store;
 
 #[cfg(test)]
 mod tests;
@@ -16,19 +20,26 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 pub use credential::{Credential, Secret};
 pub use error::KeychainError;
+pub use store::{erase, store};
 
-use crate::config::{CredentialLocation, KeychainConfig};
+use crate::cloud::{Clouds, Login};
+use crate::config::{CloudRegistry, KeychainConfig};
 use crate::event::Events;
 use crate::image::Reference;
-use config_file::{ConfigFile, Found};
+use config_file::Found;
+use source::{Content, Source};
 
 /// Host names that all mean Docker Hub.
 const HUB_HOSTS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 /// The key under which `docker login` stores Docker Hub's credentials.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
+/// How long an answer out of files counts before they are looked at again. Reading one costs less
+/// than any request that its content is for.
+const FILES_COUNT: Duration = Duration::from_secs(1);
 
 /// Credentials of registries; cheap to clone.
 #[derive(Clone)]
@@ -39,20 +50,26 @@ pub struct Keychain {
 struct Inner {
     sources: Vec<Source>,
     files: Vec<PathBuf>,
+    clouds: Clouds,
     events: Events,
-    answers: Mutex<HashMap<(String, String), Option<Credential>>>,
+    answers: Mutex<HashMap<(String, String), Answer>>,
     helper_answers: Mutex<HashMap<(String, String), Option<Secret>>>,
+    logins: Mutex<HashMap<(CloudRegistry, String), Option<Login>>>,
     sealed: AtomicBool,
 }
 
-struct Source {
-    name: String,
-    content: Content,
+/// What was found for a repository.
+#[derive(Clone)]
+struct Answer {
+    credential: Option<Credential>,
+    /// When to look again.
+    until: Option<Instant>,
 }
 
-enum Content {
-    Config(ConfigFile),
-    Basic { registry: String, username: String, password: String },
+impl Answer {
+    fn counts(&self) -> bool {
+        self.until.is_none_or(|until| until > Instant::now())
+    }
 }
 
 impl std::fmt::Debug for Keychain {
@@ -68,44 +85,24 @@ impl Keychain {
     ///
     /// # Errors
     /// A source cannot be read or is not what it should be.
-    pub fn new(config: &KeychainConfig, events: Events) -> Result<Self, KeychainError> {
+    pub fn new(config: &KeychainConfig, clouds: Clouds, events: Events) -> Result<Self, KeychainError> {
         let mut sources = Vec::new();
         let mut files = Vec::new();
         for source in &config.sources {
-            let content = match &source.location {
-                CredentialLocation::File(path) => match config_file::read(&source.name, path)? {
-                    config_file::Read::Text(text) => {
-                        files.push(path.clone());
-                        Content::Config(ConfigFile::parse(&source.name, &text)?)
-                    }
-                    config_file::Read::Missing => continue,
-                    config_file::Read::Forbidden => {
-                        files.push(path.clone());
-                        events.warn(format!(
-                            "credentials in {} are not used: this user may not read the file",
-                            source.name
-                        ));
-                        continue;
-                    }
-                },
-                CredentialLocation::Inline(text) => {
-                    Content::Config(ConfigFile::parse(&source.name, text.as_bytes())?)
-                }
-                CredentialLocation::Basic { registry, username, password } => Content::Basic {
-                    registry: host_of(registry).to_owned(),
-                    username: username.clone(),
-                    password: password.clone(),
-                },
-            };
-            sources.push(Source { name: source.name.clone(), content });
+            let read = Source::read(source, clouds.files(), &events)?;
+            files.extend(read.file);
+            sources.extend(read.source);
         }
+        files.extend(clouds.secret_files());
         Ok(Keychain {
             inner: Arc::new(Inner {
                 sources,
                 files,
+                clouds,
                 events,
                 answers: Mutex::default(),
                 helper_answers: Mutex::default(),
+                logins: Mutex::default(),
                 sealed: AtomicBool::new(false),
             }),
         })
@@ -131,13 +128,21 @@ impl Keychain {
         Ok(())
     }
 
-    /// From now on no helper program runs: the root may be an image's, and its programs with it.
+    /// From now on no helper program runs, and no cloud is asked that was not asked before: the
+    /// root may be an image's, and its programs and CA roots with it.
     pub fn seal(&self) {
         self.inner.sealed.store(true, Ordering::SeqCst);
     }
 
+    /// From now on steps may write to files of the container: only those on read-only mounts are
+    /// read again.
+    pub fn freeze_files(&self) {
+        self.inner.clouds.files().freeze();
+    }
+
     /// The credential for a repository, from the first source that has one; none means anonymous.
-    /// May run a helper program, for up to 30 seconds; asked again it answers from memory.
+    /// May run a helper program, for up to 30 seconds, or ask a cloud; asked again it answers from
+    /// memory until that may be out of date.
     ///
     /// # Errors
     /// An entry that matches cannot be used, or a helper program fails or is missing.
@@ -145,11 +150,14 @@ impl Keychain {
         let key = (registry.to_owned(), repository.to_owned());
         // Held throughout, so that two threads never start the same helper twice.
         let mut answers = self.inner.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = answers.get(&key) {
-            return Ok(known.clone());
+        let before = answers.get(&key);
+        if let Some(known) = before.filter(|known| known.counts()) {
+            return Ok(known.credential.clone());
         }
         let found = self.find(registry, repository)?;
-        match &found {
+        let news = before.is_none_or(|before| before.credential != found.credential);
+        match &found.credential {
+            _ if !news => {}
             Some(credential) => self
                 .inner
                 .events
@@ -157,53 +165,60 @@ impl Keychain {
             None => self.inner.events.debug(format!("no credentials for {registry}/{repository}")),
         }
         answers.insert(key, found.clone());
-        Ok(found)
+        Ok(found.credential)
     }
 
-    /// What [`resolve`](Keychain::resolve) answered before; none if it was not asked, or is busy.
-    /// Never waits.
+    /// What [`resolve`](Keychain::resolve) answered before, if that still counts; none if it was
+    /// not asked, or is busy. Never waits.
     pub fn known(&self, registry: &str, repository: &str) -> Option<Option<Credential>> {
         let key = (registry.to_owned(), repository.to_owned());
-        self.inner.answers.try_lock().ok()?.get(&key).cloned()
+        let answers = self.inner.answers.try_lock().ok()?;
+        answers.get(&key).filter(|known| known.counts()).map(|known| known.credential.clone())
     }
 
-    fn find(&self, registry: &str, repository: &str) -> Result<Option<Credential>, KeychainError> {
+    fn find(&self, registry: &str, repository: &str) -> Result<Answer, KeychainError> {
+        let mut until = None;
+        let found = |source: &str, secret, until| {
+            let credential = Some(Credential { source: source.to_owned(), secret });
+            Ok(Answer { credential, until })
+        };
         for source in &self.inner.sources {
             let secret = match &source.content {
                 Content::Basic { registry: host, username, password } => same_host(host, registry)
                     .then(|| Secret::Basic { username: username.clone(), password: password.clone() }),
-                Content::Config(file) => match file.find(&source.name, registry, repository)? {
-                    Found::Secret(secret) => Some(secret),
-                    Found::Helper { program, server } => {
-                        if let Some(secret) = self.ask(&source.name, &program, &server)? {
-                            let source = format!("{program}, named in {}", source.name);
-                            return Ok(Some(Credential { source, secret }));
-                        }
-                        None
+                Content::Named { host, username, password } => source::is_named(host, registry)
+                    .then(|| Secret::Basic { username: username.clone(), password: password.clone() }),
+                Content::Cloud(cloud) => match self.cloud(*cloud, registry) {
+                    Some(login) => {
+                        let soonest = until.map_or(login.until, |until: Instant| until.min(login.until));
+                        return found(&login.source.clone(), login.into(), Some(soonest));
                     }
-                    Found::Nothing => None,
+                    None => None,
                 },
+                Content::Config(file) => {
+                    if file.may_change() {
+                        until.get_or_insert_with(|| Instant::now() + FILES_COUNT);
+                    }
+                    let file = file.now(&source.name, self.inner.clouds.files(), &self.inner.events);
+                    match file.find(&source.name, registry, repository)? {
+                        Found::Secret(secret) => Some(secret),
+                        Found::Helper { program, server, specific } => {
+                            let asked = self.ask(&source.name, &program, &server, specific)?;
+                            if let Some((name, secret, end)) = asked {
+                                let end = [until, end].into_iter().flatten().min();
+                                return found(&name, secret, end);
+                            }
+                            None
+                        }
+                        Found::Nothing => None,
+                    }
+                }
             };
             if let Some(secret) = secret {
-                return Ok(Some(Credential { source: source.name.clone(), secret }));
+                return found(&source.name, secret, until);
             }
         }
-        Ok(None)
-    }
-
-    /// Asks a helper program, once for a server.
-    fn ask(&self, source: &str, program: &str, server: &str) -> Result<Option<Secret>, KeychainError> {
-        let key = (program.to_owned(), server.to_owned());
-        let mut known = self.inner.helper_answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = known.get(&key) {
-            return Ok(answer.clone());
-        }
-        if self.inner.sealed.load(Ordering::SeqCst) {
-            return Err(KeychainError::Sealed { program: program.to_owned(), server: server.to_owned() });
-        }
-        let answer = program::ask(source, program, server, program::TIME_LIMIT)?;
-        known.insert(key, answer.clone());
-        Ok(answer)
+        Ok(Answer { credential: None, until })
     }
 }
 

@@ -1,8 +1,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use super::config_file::ConfigFile;
 use super::*;
-use crate::config::CredentialSource;
+use crate::config::{CloudConfig, CredentialLocation, CredentialSource, RegistryConfig};
 
 fn inline(text: &str) -> CredentialSource {
     CredentialSource {
@@ -11,8 +12,14 @@ fn inline(text: &str) -> CredentialSource {
     }
 }
 
+/// No cloud. Its threads are never needed.
+fn clouds() -> Clouds {
+    let network = crate::transport::Network::new().expect("threads");
+    Clouds::new(&CloudConfig::default(), &RegistryConfig::default(), &network, Events::none())
+}
+
 fn keychain(sources: Vec<CredentialSource>) -> Result<Keychain, KeychainError> {
-    Keychain::new(&KeychainConfig { sources }, Events::none())
+    Keychain::new(&KeychainConfig { sources, ..KeychainConfig::default() }, clouds(), Events::none())
 }
 
 fn basic(username: &str, password: &str) -> Secret {
@@ -134,7 +141,7 @@ fn mistakes_are_named_without_secrets() {
 }
 
 #[test]
-fn files_are_read_once_and_missing_ones_skipped() {
+fn files_are_remembered_and_missing_ones_skipped() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("config.json");
     std::fs::write(&path, r#"{"auths":{"r.example":{"auth":"dTpw"}}}"#).expect("written");
@@ -227,13 +234,13 @@ fn which_place_in_a_file_is_asked() {
     );
     let asked = |registry: &str| match both.find("f", registry, "x/y").expect("right") {
         Found::Secret(_) => "auths".to_owned(),
-        Found::Helper { program, server } => format!("{program} {server}"),
+        Found::Helper { program, server, specific } => format!("{program} {server} {specific}"),
         Found::Nothing => "nothing".to_owned(),
     };
     assert_eq!(asked("a.example"), "auths");
-    assert_eq!(asked("b.example"), "docker-credential-store b.example");
-    assert_eq!(asked("c.example"), "docker-credential-special c.example");
-    assert_eq!(asked("docker.io"), "docker-credential-hub https://index.docker.io/v1/");
+    assert_eq!(asked("b.example"), "docker-credential-store b.example false");
+    assert_eq!(asked("c.example"), "docker-credential-special c.example true");
+    assert_eq!(asked("docker.io"), "docker-credential-hub https://index.docker.io/v1/ true");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod endpoint;
 mod error;
 mod feed;
 mod growing;
+mod login;
 mod mirror;
 mod pull;
 mod push;

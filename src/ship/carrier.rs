@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::cloud::Clouds;
 use crate::config::{KeychainConfig, RegistryConfig};
 use crate::event::Events;
 use crate::image::{Digest, LayoutName, Reference};
@@ -46,7 +47,8 @@ impl Carrier {
         let network =
             Network::new().map_err(|e| ShipError::new(format!("cannot start the network's threads: {e}")))?;
         let check_push = !registry.skip_push_permission_check;
-        let keychain = Keychain::new(keychain, events.clone())?;
+        let clouds = Clouds::new(&keychain.clouds, registry, &network, events.clone());
+        let keychain = Keychain::new(keychain, clouds, events.clone())?;
         let registry = Registry::new(registry, keychain, events.clone(), &network)?;
         Ok(Carrier { registry, network, events, spare, check_push })
     }

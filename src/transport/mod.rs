@@ -76,6 +76,11 @@ impl Transport {
         Ok(Transport { plain, checked, unchecked, hosts, exceptions, parts })
     }
 
+    /// The client for services of this machine, in plain HTTP: never through a proxy.
+    pub(crate) fn direct(&self) -> &Client {
+        &self.plain
+    }
+
     /// All CA roots that HTTPS trusts, in PEM, for programs that are given a file of them.
     pub(crate) fn roots_pem(&self) -> String {
         self.parts.ca_files.pem(&self.parts.events)

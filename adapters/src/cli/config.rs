@@ -8,7 +8,7 @@ use yadokari::config::{
 };
 use yadokari::image::{Platform, Reference};
 
-use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Registry, Rootfs};
+use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};
 use super::results::Name;
 use super::{caching, context, credentials, fetch, handover, log, missing, places, registries, steps};
@@ -71,7 +71,11 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         rootfs: rootfs(&flags.rootfs, env),
         steps,
         registry: registries::config(&flags.registry, env)?,
-        keychain: credentials::sources(env, kaniko_dir(&flags.rootfs, env), gitlab_helper(&flags.registry)?),
+        keychain: credentials::sources(
+            env,
+            kaniko_dir(&flags.rootfs, env),
+            &credentials::helpers(&flags.registry.credential_helpers)?,
+        ),
         max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
         max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),
@@ -253,17 +257,6 @@ pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
         force: flags.force,
         work_dir: path(&flags.work_dir).or(beside_kaniko).unwrap_or_else(|| env.work_dir.clone()),
         home_dir: PathBuf::from(HOME_DIR),
-    }
-}
-
-/// Whether GitLab's variables are a source: all helpers are without the flag, and `""` is none.
-pub(crate) fn gitlab_helper(flags: &Registry) -> Result<bool, Usage> {
-    let names: Vec<&str> = flags.credential_helpers.iter().map(String::as_str).collect();
-    match names.iter().find(|n| !matches!(**n, "" | "gitlab")) {
-        Some(name) => Err(Usage::new(format!("--credential-helpers {name} is not supported yet")).help(
-            "put docker-credential-<name> on PATH and name it under credHelpers in docker's config.json",
-        )),
-        None => Ok(names.is_empty() || names.contains(&"gitlab")),
     }
 }
 

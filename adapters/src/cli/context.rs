@@ -2,25 +2,18 @@
 
 use std::path::PathBuf;
 
+use yadokari::cloud::Address;
 use yadokari::config::{ContextSource, GitContext};
 use yadokari::fetch::Remote;
 
 use super::flags::Flags;
-use super::{fetch, places};
+use super::places;
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{go_boolean, key_value};
 
 /// kaniko's default, the working directory of its image.
 const DEFAULT_CONTEXT: &str = "/workspace/";
-
-/// Hosts of Azure's blob stores, in its four clouds.
-const AZURE: [&str; 4] = [
-    ".blob.core.windows.net",
-    ".blob.core.chinacloudapi.cn",
-    ".blob.core.cloudapi.de",
-    ".blob.core.usgovcloudapi.net",
-];
 
 /// Where the build context is.
 ///
@@ -32,7 +25,8 @@ pub(crate) fn source(
     build_args: &[(String, String)],
 ) -> Result<ContextSource, Usage> {
     let options = options(&flags.git)?;
-    let mut source = named(&flags.context, env)?;
+    let context = chosen(flags);
+    let mut source = named(&context, env)?;
     if let ContextSource::Git(git) = &mut source {
         // BuildKit's argument (`dockerui/context.go`).
         let keep = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_CONTEXT_KEEP_GIT_DIR");
@@ -40,10 +34,22 @@ pub(crate) fn source(
         let (url, clone) = (std::mem::take(&mut git.url), git.clone);
         *git = GitContext { url, clone, keep_git_dir, ..options };
     } else if options != GitContext::default() {
-        return Err(Usage::new(format!("--git is about a git context, and '{}' is none", flags.context))
+        return Err(Usage::new(format!("--git is about a git context, and '{context}' is none"))
             .help("leave --git out, or write git:// and the repository as --context"));
     }
     Ok(source)
+}
+
+/// kaniko's two flags: a bucket, of Google's where it has no scheme, comes before every context
+/// with a scheme. A path that was typed comes before it; the default is not typed.
+fn chosen(flags: &Flags) -> String {
+    let path = !flags.context.contains("://") && !matches!(flags.context.as_str(), "" | DEFAULT_CONTEXT);
+    match flags.bucket.as_str() {
+        _ if path => flags.context.clone(),
+        "" => flags.context.clone(),
+        bucket if bucket.contains("://") => bucket.to_owned(),
+        bucket => format!("gs://{bucket}"),
+    }
 }
 
 fn named(text: &str, env: &Env) -> Result<ContextSource, Usage> {
@@ -58,6 +64,13 @@ fn named(text: &str, env: &Env) -> Result<ContextSource, Usage> {
             Ok(Some(Remote::Git(_))) => git(text, false),
             _ => ContextSource::Directory(path),
         });
+    }
+    let bucket = Address::parse(text).map_err(|e| {
+        Usage::new(format!("the context '{}' cannot be read: {e}", without_query(text)))
+            .help("write gs://BUCKET/OBJECT, s3://BUCKET/OBJECT or https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB")
+    })?;
+    if bucket.is_some() {
+        return Ok(ContextSource::Bucket(text.to_owned()));
     }
     let (scheme, rest) = text.split_once("://").unwrap_or_default();
     match scheme {
@@ -79,10 +92,6 @@ fn pull_method(env: &Env) -> &str {
 }
 
 fn web(text: &str) -> Result<ContextSource, Usage> {
-    let host = fetch::host(text).unwrap_or_default();
-    if AZURE.iter().any(|end| host.split(':').next().is_some_and(|h| h.ends_with(end))) {
-        return Err(unknown(text, "azure"));
-    }
     // kaniko's second '#' is no part of a reference.
     let first = text.match_indices('#').nth(1).map_or(text, |(at, _)| &text[..at]);
     match Remote::parse(first) {
@@ -93,17 +102,19 @@ fn web(text: &str) -> Result<ContextSource, Usage> {
     }
 }
 
+/// A URL without what may be a signature.
+fn without_query(text: &str) -> &str {
+    text.split('?').next().unwrap_or(text)
+}
+
 fn unknown(text: &str, scheme: &str) -> Usage {
     let help = match scheme {
         "git" | "ssh" => "write git:// and the repository, such as git://github.com/team/app#refs/heads/main",
         "dir" => "write dir:// and the path of the directory",
         "tar" => "write tar:// and the path of the archive, or tar://stdin",
-        "gs" | "s3" | "azure" => {
-            "download the archive before the build and give it as tar://FILE, or pipe it to tar://stdin"
-        }
-        _ => "give the path of a directory, or tar://, git:// or https://",
+        _ => "give the path of a directory, or tar://, git://, https://, gs:// or s3://",
     };
-    let known = "directories, archives, git repositories and https are";
+    let known = "directories, archives, git repositories, https and buckets are";
     Usage::new(format!("the context '{text}' cannot be read: {known}")).help(help)
 }
 
@@ -172,10 +183,12 @@ mod tests {
             let found = named("git://h/r", &Env::of(&[("GIT_PULL_METHOD", method)]));
             assert_eq!(found, Ok(git(&format!("{method}://h/r"), true)));
         }
+        for text in ["gs://b/k", "gs://b", "s3://b/k", "https://a.blob.core.windows.net/c/k?sig=x"] {
+            assert_eq!(of(text), Ok(ContextSource::Bucket(text.to_owned())), "{text}");
+        }
         for text in [
-            "gs://b/k",
-            "s3://b/k",
-            "https://a.blob.core.windows.net/c/k",
+            "gs://",
+            "https://a.blob.core.windows.net/",
             "dir://",
             "tar://",
             "git://",
@@ -185,6 +198,21 @@ mod tests {
         ] {
             let error = of(text).unwrap_err();
             assert!(error.help.is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_and_a_context() {
+        for (context, bucket, expected) in [
+            (DEFAULT_CONTEXT, "b", "gs://b"),
+            ("", "b/k.tar.gz", "gs://b/k.tar.gz"),
+            (DEFAULT_CONTEXT, "s3://b/k", "s3://b/k"),
+            ("gs://other/k", "b", "gs://b"),
+            ("/src", "b", "/src"),
+            ("/src", "", "/src"),
+        ] {
+            let flags = Flags { context: context.to_owned(), bucket: bucket.to_owned(), ..Flags::default() };
+            assert_eq!(chosen(&flags), expected, "{context} {bucket}");
         }
     }
 

@@ -2,9 +2,68 @@
 
 use std::path::PathBuf;
 
-use yadokari::config::{CredentialLocation, CredentialSource, KeychainConfig};
+use yadokari::config::{CloudConfig, CloudRegistry, CredentialLocation, CredentialSource, KeychainConfig};
 
 use crate::env::Env;
+use crate::usage::Usage;
+
+/// How the names of variables begin that the clouds' own tools read.
+const CLOUDS: [&str; 10] = [
+    "AWS_",
+    "AZURE_",
+    "CLOUDSDK_",
+    "GCE_",
+    "GOOGLE_",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "S3_ENDPOINT",
+    "S3_FORCE_PATH_STYLE",
+    "STORAGE_EMULATOR_HOST",
+];
+
+/// A source of credentials beside the files (kaniko's `--credential-helpers`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Helper {
+    /// `KANIKO_<HOST>_USER` and `KANIKO_<HOST>_PASSWORD`.
+    Env,
+    /// A cloud's identity.
+    Cloud(CloudRegistry),
+    /// The variables that GitLab gives every job.
+    Gitlab,
+}
+
+/// All of them, in kaniko's order.
+pub(crate) const HELPERS: [(&str, Helper); 5] = [
+    ("env", Helper::Env),
+    ("google", Helper::Cloud(CloudRegistry::Google)),
+    ("ecr", Helper::Cloud(CloudRegistry::Ecr)),
+    ("acr", Helper::Cloud(CloudRegistry::Acr)),
+    ("gitlab", Helper::Gitlab),
+];
+
+/// The helpers that were typed: all if none were, none for `""`.
+///
+/// # Errors
+/// An unknown name.
+pub(crate) fn helpers(typed: &[String]) -> Result<Vec<Helper>, Usage> {
+    if typed.is_empty() {
+        return Ok(HELPERS.iter().map(|(_, helper)| *helper).collect());
+    }
+    // kaniko's `default` is the files, which are always asked.
+    let names = typed.iter().flat_map(|text| text.split(',')).map(str::trim);
+    let names = names.filter(|name| !matches!(*name, "" | "default"));
+    names
+        .map(|name| {
+            let known = HELPERS.iter().find(|(known, _)| *known == name).map(|(_, helper)| *helper);
+            known.ok_or_else(|| {
+                Usage::new(format!("--credential-helpers '{name}' is unknown")).help(
+                    "write env, google, ecr, acr, gitlab or \"\"; other helpers are programs docker-credential-<name> on \
+                     PATH that docker's config.json names under credHelpers",
+                )
+            })
+        })
+        .collect()
+}
 
 /// A source that is a file.
 pub(crate) fn file(path: PathBuf) -> CredentialSource {
@@ -23,9 +82,9 @@ pub(crate) fn basic(name: &str, registry: &str, username: &str, password: &str) 
     }
 }
 
-/// The sources every front has: docker's, kaniko's, containers' and Tekton's places, and at the
-/// end the variables that GitLab gives every job, if `gitlab`.
-pub(crate) fn sources(env: &Env, kaniko_dir: Option<&str>, gitlab: bool) -> KeychainConfig {
+/// The sources every front has: docker's, kaniko's, containers' and Tekton's places, and after them
+/// the helpers.
+pub(crate) fn sources(env: &Env, kaniko_dir: Option<&str>, helpers: &[Helper]) -> KeychainConfig {
     let mut sources = Vec::new();
     if let Some(json) = env.get("DOCKER_AUTH_CONFIG") {
         sources.push(CredentialSource {
@@ -36,12 +95,52 @@ pub(crate) fn sources(env: &Env, kaniko_dir: Option<&str>, gitlab: bool) -> Keyc
     for path in files(env, kaniko_dir) {
         sources.push(file(path));
     }
-    if let (true, Some(registry), Some(user), Some(password)) =
-        (gitlab, env.get("CI_REGISTRY"), env.get("CI_REGISTRY_USER"), env.get("CI_REGISTRY_PASSWORD"))
-    {
-        sources.push(basic("CI_REGISTRY_USER", registry, user, password));
+    for helper in helpers {
+        match helper {
+            Helper::Env => sources.extend(named(env)),
+            Helper::Cloud(cloud) => sources.push(of_cloud(*cloud)),
+            Helper::Gitlab => sources.extend(gitlab(env)),
+        }
     }
-    KeychainConfig { sources }
+    KeychainConfig { sources, clouds: clouds(env) }
+}
+
+/// What the clouds' own tools read of the environment.
+fn clouds(env: &Env) -> CloudConfig {
+    let wanted = |name: &str| CLOUDS.iter().any(|start| name.starts_with(start));
+    let variables = env.iter().filter(|(name, _)| wanted(name));
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    CloudConfig { variables, home: Some(env.home()) }
+}
+
+fn of_cloud(cloud: CloudRegistry) -> CredentialSource {
+    let name =
+        HELPERS.iter().find(|(_, helper)| *helper == Helper::Cloud(cloud)).map_or("", |(name, _)| name);
+    CredentialSource { name: name.to_owned(), location: CredentialLocation::Cloud(cloud) }
+}
+
+/// kaniko's variables for single hosts, the longest names first: they say most.
+fn named(env: &Env) -> Vec<CredentialSource> {
+    let mut sources: Vec<(String, CredentialSource)> = Vec::new();
+    for (name, username) in env.iter() {
+        let Some(host) = name.strip_prefix("KANIKO_").and_then(|rest| rest.strip_suffix("_USER")) else {
+            continue;
+        };
+        let Some(password) = env.get(&format!("KANIKO_{host}_PASSWORD")) else { continue };
+        let location = CredentialLocation::Named {
+            host: host.to_owned(),
+            username: username.to_owned(),
+            password: password.to_owned(),
+        };
+        sources.push((host.to_owned(), CredentialSource { name: name.to_owned(), location }));
+    }
+    sources.sort_by_key(|(host, _)| std::cmp::Reverse(host.len()));
+    sources.into_iter().map(|(_, source)| source).collect()
+}
+
+fn gitlab(env: &Env) -> Option<CredentialSource> {
+    let (registry, user) = (env.get("CI_REGISTRY")?, env.get("CI_REGISTRY_USER")?);
+    Some(basic("CI_REGISTRY_USER", registry, user, env.get("CI_REGISTRY_PASSWORD")?))
 }
 
 fn files(env: &Env, kaniko_dir: Option<&str>) -> Vec<PathBuf> {
@@ -88,6 +187,12 @@ mod tests {
             ("DOCKER_CONFIG", "/cfg/"),
             ("REGISTRY_AUTH_FILE", "/auth.json"),
             ("XDG_RUNTIME_DIR", "/run/user/1"),
+            ("KANIKO_EXAMPLE_USER", "u"),
+            ("KANIKO_EXAMPLE_PASSWORD", "p"),
+            ("KANIKO_REGISTRY_EXAMPLE_USER", "u"),
+            ("KANIKO_REGISTRY_EXAMPLE_PASSWORD", "p"),
+            ("KANIKO_LONELY_USER", "u"),
+            ("AWS_REGION", "eu-west-1"),
             ("CI_REGISTRY", "registry.gitlab.example"),
             ("CI_REGISTRY_USER", "u"),
             ("CI_REGISTRY_PASSWORD", "p"),
@@ -101,16 +206,41 @@ mod tests {
             "/run/user/1/containers/auth.json",
             "/home/u/.config/containers/auth.json",
             "/tekton/creds/.docker/config.json",
+            "KANIKO_REGISTRY_EXAMPLE_USER",
+            "KANIKO_EXAMPLE_USER",
+            "google",
+            "ecr",
+            "acr",
             "CI_REGISTRY_USER",
         ];
-        assert_eq!(names(&sources(&env, None, true)), expected);
-        assert!(!names(&sources(&env, None, false)).contains(&"CI_REGISTRY_USER"));
+        let all = helpers(&[]).expect("right");
+        let config = sources(&env, None, &all);
+        assert_eq!(names(&config), expected);
+        assert_eq!(config.clouds.variables.keys().collect::<Vec<_>>(), ["AWS_REGION"]);
+        let files = sources(&env, None, &[]);
+        assert_eq!(names(&files), expected[..8]);
+    }
+
+    #[test]
+    fn helpers_that_were_typed() {
+        let read = |typed: &[&str]| helpers(&typed.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
+        let (env, ecr) = (Helper::Env, Helper::Cloud(CloudRegistry::Ecr));
+        for (typed, expected) in [
+            (vec![""], vec![]),
+            (vec!["ecr", "env"], vec![ecr, env]),
+            (vec!["default,ecr"], vec![ecr]),
+            (vec!["gitlab"], vec![Helper::Gitlab]),
+        ] {
+            assert_eq!(read(&typed), Ok(expected), "{typed:?}");
+        }
+        assert_eq!(read(&[]).map(|all| all.len()), Ok(5));
+        assert!(read(&["quay"]).is_err_and(|e| e.help.is_some()));
     }
 
     #[test]
     fn kanikos_own_environment_names_its_file_once() {
         let env = Env::of(&[("HOME", "/root"), ("DOCKER_CONFIG", "/kaniko/.docker/")]);
-        let config = sources(&env, Some("/kaniko"), true);
+        let config = sources(&env, Some("/kaniko"), &[]);
         assert_eq!(names(&config).iter().filter(|n| n.starts_with("/kaniko")).count(), 1);
     }
 }

@@ -22,10 +22,13 @@ pub(crate) struct Flags {
     /// What was typed, word by word.
     #[arg(skip)]
     pub(crate) words: Vec<String>,
-    /// Build context: a directory, tar://FILE, tar://stdin, git://REPOSITORY[#REF[#COMMIT]], or the URL
-    /// of an archive or a .git repository
+    /// Build context: a directory, tar://FILE, tar://stdin, git://REPOSITORY[#REF[#COMMIT]], the URL of an
+    /// archive or a .git repository, gs://BUCKET/OBJECT, s3://BUCKET/OBJECT, or the URL of a blob of Azure
     #[arg(long, short = 'c', value_name = "WHERE", default_value = "/workspace/")]
     pub(crate) context: String,
+    /// As kaniko: a bucket of Google's, or another with its scheme, that the context is in
+    #[arg(long, short = 'b', hide = true, default_value = "")]
+    pub(crate) bucket: String,
     /// How a git context is fetched: branch=NAME, single-branch=BOOL, depth=N, recurse-submodules=BOOL,
     /// insecure-skip-tls=BOOL; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
@@ -275,7 +278,8 @@ pub(crate) struct Registry {
     /// Do not try before the build whether the destinations may be pushed to
     #[arg(long)]
     pub(crate) skip_push_permission_check: bool,
-    /// Sources of credentials beside docker's config.json: gitlab; "" for none
+    /// Sources of credentials beside docker's config.json, in this order: env, google, ecr, acr, gitlab; all by
+    /// default, "" for none
     #[arg(long, value_name = "NAME")]
     pub(crate) credential_helpers: Vec<String>,
 }
@@ -504,8 +508,6 @@ pub(crate) struct Ignored {
 /// Flags that change image, source or destination and are not there yet.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Missing {
-    #[arg(long, short = 'b', hide = true, default_value = "")]
-    pub(crate) bucket: String,
     #[arg(long, hide = true)]
     pub(crate) materialize: bool,
     #[arg(long, hide = true)]

@@ -11,11 +11,6 @@ use crate::usage::Usage;
 pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
     let missing = &flags.missing;
     let table = [
-        (
-            !missing.bucket.is_empty(),
-            "--bucket",
-            "download the archive before the build and give its directory as --context",
-        ),
         (missing.materialize, "--materialize", "write --oci-layout-path and unpack it"),
         (missing.dryrun, "--dryrun", "build with --no-push"),
     ];

@@ -15,6 +15,7 @@ pub(crate) mod handover;
 pub(crate) mod images;
 pub(crate) mod job;
 pub(crate) mod log;
+pub(crate) mod login;
 pub(crate) mod missing;
 pub(crate) mod places;
 pub(crate) mod progress;

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use yadokari::config::{BuildConfig, CredentialLocation, GitSecret, SecretSource};
+use yadokari::config::{BuildConfig, ContextSource, CredentialLocation, GitSecret, SecretSource};
 
 /// A larger file is no `config.json`.
 const LARGEST_CONFIG: u64 = 1 << 20;
@@ -20,14 +20,22 @@ pub(crate) fn of(config: &BuildConfig) -> Vec<String> {
     for source in &config.keychain.sources {
         match &source.location {
             CredentialLocation::Inline(json) => secrets.extend(in_json(json)),
-            CredentialLocation::Basic { password, username, .. } => {
+            CredentialLocation::Basic { password, username, .. }
+            | CredentialLocation::Named { password, username, .. } => {
                 secrets.push(password.clone());
                 secrets.push(STANDARD.encode(format!("{username}:{password}")));
             }
+            CredentialLocation::Cloud(_) => {}
             CredentialLocation::File(path) => {
                 secrets.extend(read(path).iter().flat_map(|text| in_json(text)))
             }
         }
+    }
+    secrets.extend(config.keychain.clouds.secrets().map(str::to_owned));
+    if let ContextSource::Bucket(address) = &config.context {
+        // A shared access signature in the URL.
+        let query = address.split_once('?').map_or("", |(_, query)| query);
+        secrets.extend(query.split('&').filter_map(|pair| pair.strip_prefix("sig=")).map(str::to_owned));
     }
     for authorization in &config.fetch.http_authorizations {
         secrets.extend(authorization.value.split_whitespace().last().map(str::to_owned));

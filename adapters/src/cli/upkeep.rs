@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use yadokari::build::{self, WarmConfig};
 use yadokari::cache::{Kept, Maintained, MountSet, PruneRules, Pruned};
+use yadokari::cloud::Clouds;
 use yadokari::config::CacheLocation;
 use yadokari::event::Events;
 use yadokari::keychain::Keychain;
@@ -110,7 +111,7 @@ pub(crate) fn warm(flags: &WarmFlags, env: &Env) -> Result<u8, Usage> {
         directory: PathBuf::from(&flags.cache_dir),
         platform: config::platform(&flags.custom_platform)?,
         registry: registries::config(&flags.registry, env)?,
-        keychain: credentials::sources(env, None, config::gitlab_helper(&flags.registry)?),
+        keychain: credentials::sources(env, None, &credentials::helpers(&flags.registry.credential_helpers)?),
     };
     if config.images.is_empty() && config.dockerfile.is_none() {
         return Err(Usage::new("there is nothing to keep").help("give --image or --dockerfile"));
@@ -172,9 +173,10 @@ fn with_cache(
         (text, _) => caching::location(text)?,
     };
     let network = Network::new().map_err(|e| failed(&e))?;
-    let sources = credentials::sources(env, None, config::gitlab_helper(&flags.registry)?);
-    let keychain = Keychain::new(&sources, Events::none()).map_err(|e| failed(&e))?;
+    let sources = credentials::sources(env, None, &credentials::helpers(&flags.registry.credential_helpers)?);
     let registry = registries::config(&flags.registry, env)?;
+    let clouds = Clouds::new(&sources.clouds, &registry, &network, Events::none());
+    let keychain = Keychain::new(&sources, clouds, Events::none()).map_err(|e| failed(&e))?;
     let registry = Registries::new(&registry, keychain, Events::none(), &network).map_err(|e| failed(&e))?;
     let cache = Maintained::open(&location, &network, &registry).map_err(|e| failed(&e))?;
     Ok((work(&cache).map_err(|e| failed(&e))?, 0))

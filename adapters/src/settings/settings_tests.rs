@@ -207,7 +207,7 @@ fn accounts(text: &str) -> Vec<String> {
             Some(format!("{registry} {username} {password}"))
         }
         CredentialLocation::Inline(json) => Some(json.clone()),
-        CredentialLocation::File(_) => None,
+        _ => None,
     });
     shown.collect()
 }

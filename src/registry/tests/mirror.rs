@@ -150,7 +150,7 @@ fn credentials_stay_with_their_host() {
     );
     let location = CredentialLocation::Inline(text);
     let sources = vec![CredentialSource { name: "the test's file".to_owned(), location }];
-    let keychain = KeychainConfig { sources };
+    let keychain = KeychainConfig { sources, ..KeychainConfig::default() };
     let bench = Bench::with(places.config(false), keychain);
     let image = places.image("a/b:1");
     assert_eq!(manifest(&bench, &image).expect("there"), MANIFEST);

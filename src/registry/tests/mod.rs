@@ -18,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::cloud::Clouds;
 use crate::config::{CredentialLocation, CredentialSource, KeychainConfig};
 use crate::event::{Event, EventSink, TransferEnd};
 use crate::image::{Digest, MediaType, Reference};
@@ -51,7 +52,10 @@ impl Bench {
             name: "the test's file".to_owned(),
             location: CredentialLocation::Inline(text),
         };
-        Self::with(RegistryConfig::default(), KeychainConfig { sources: vec![source] })
+        Self::with(
+            RegistryConfig::default(),
+            KeychainConfig { sources: vec![source], ..KeychainConfig::default() },
+        )
     }
 
     fn with(config: RegistryConfig, keychain: KeychainConfig) -> Self {
@@ -63,8 +67,9 @@ impl Bench {
     fn with_silence(config: RegistryConfig, keychain: KeychainConfig, silence: Duration) -> Self {
         let recorder = Arc::new(Recorder::default());
         let events = Events::new(recorder.clone());
-        let keychain = Keychain::new(&keychain, events.clone()).expect("a keychain");
         let network = Network::new().expect("threads");
+        let clouds = Clouds::new(&keychain.clouds, &config, &network, events.clone());
+        let keychain = Keychain::new(&keychain, clouds, events.clone()).expect("a keychain");
         let patience = Patience {
             attempts: 3,
             pause: Duration::from_millis(1),

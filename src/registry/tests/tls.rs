@@ -1,5 +1,6 @@
 use super::fake::{Door, reply};
 use super::*;
+use crate::config::CloudConfig;
 
 const CA: &str = include_str!("ca.pem");
 
@@ -51,7 +52,9 @@ fn files_of_certificates_are_checked_at_the_start() {
     std::fs::write(path("text"), "s3cret\n").expect("written");
     let network = Network::new().expect("threads");
     let problem = |config: &RegistryConfig| {
-        let keychain = Keychain::new(&KeychainConfig::default(), Events::none()).expect("a keychain");
+        let clouds =
+            Clouds::new(&CloudConfig::default(), &RegistryConfig::default(), &network, Events::none());
+        let keychain = Keychain::new(&KeychainConfig::default(), clouds, Events::none()).expect("a keychain");
         Registry::new(config, keychain, Events::none(), &network).err().map(|e| e.to_string())
     };
     for wrong in ["none", "text"] {
@@ -120,7 +123,7 @@ fn credentials_do_not_go_to_a_token_server_in_plain_http() {
     let location = CredentialLocation::Inline(text);
     let sources = vec![CredentialSource { name: "the test's file".to_owned(), location }];
     let config = RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() };
-    let bench = Bench::with(config, KeychainConfig { sources });
+    let bench = Bench::with(config, KeychainConfig { sources, ..KeychainConfig::default() });
     let error = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect_err("not sent");
     assert!(error.to_string().contains("plain HTTP"), "{error}");
 }
@@ -162,7 +165,7 @@ fn on_this_machine_tls_is_found_out() {
         let location = CredentialLocation::Inline(text);
         let sources = vec![CredentialSource { name: "the test's file".to_owned(), location }];
         let config = RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() };
-        let bench = Bench::with(config, KeychainConfig { sources });
+        let bench = Bench::with(config, KeychainConfig { sources, ..KeychainConfig::default() });
         let found = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes));
         assert!(found.unwrap_or_else(|e| panic!("{to_plain:?}: {e}")) == bytes);
         // Credentials wait for the right scheme.

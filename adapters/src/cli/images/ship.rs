@@ -11,7 +11,7 @@ use super::place;
 use crate::cli::files::{self, FileError};
 use crate::cli::flags::{Log, Registry};
 use crate::cli::progress::{Bare, Display, Redactor, Sink};
-use crate::cli::{config, credentials, diagnostic, log, places, registries};
+use crate::cli::{credentials, diagnostic, log, places, registries};
 use crate::env::Env;
 use crate::usage::Usage;
 
@@ -43,7 +43,11 @@ pub(super) fn with_carrier(
     work: impl FnOnce(&Carrier, &Events) -> Result<(), Failed>,
 ) -> Result<u8, Usage> {
     let options = log::options(shown)?;
-    let sources = credentials::sources(env, env.get("KANIKO_DIR"), config::gitlab_helper(registry)?);
+    let sources = credentials::sources(
+        env,
+        env.get("KANIKO_DIR"),
+        &credentials::helpers(&registry.credential_helpers)?,
+    );
     let display = Display::open(options, env, Redactor::default(), Box::new(Bare), Sink::Stderr)?;
     let events = display.events();
     let settings = registries::config(registry, env)?;
