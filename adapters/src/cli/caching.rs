@@ -326,7 +326,7 @@ mod tests {
             ..flags()
         };
         let caching = of(&flags, &[], true).unwrap();
-        assert_eq!(shown(&caching.config.from), ["of the image h.io/a", "h.io/a", "/b"]);
+        assert_eq!(shown(&caching.config.from), ["of the image h.io/a:latest", "h.io/a", "/b"]);
         let to = &caching.config.to[0];
         assert_eq!((to.location.to_string().as_str(), to.mode), ("h.io/c", CacheMode::Max));
         assert_eq!(caching.remarks.len(), 1, "{:?}", caching.remarks);

@@ -335,23 +335,27 @@ fn what_tunes_kanikos_insides_is_accepted() {
 #[test]
 fn what_would_change_the_result_is_refused_with_a_way_out() {
     for flag in [
-        "--bucket=b",
-        "-b=b",
         "--git=branch=main",
         "--git=nonsense=1",
         "--materialize",
         "--dryrun",
-        "--credential-helpers=ecr",
-        "--context=gs://b/k",
-        "--context=s3://b/k",
-        "--dockerfile=https://h/Dockerfile",
+        "--credential-helpers=nobody",
         "--digest-file=https://h/d",
     ] {
         let flags = front::flags(&["--no-push".to_owned(), flag.to_owned()]).expect(flag);
         let error = job(&flags, &Env::of(&[])).expect_err(flag);
         assert!(error.help.is_some(), "{flag}");
     }
-    for flag in ["--push-ignore-immutable-tag-errors=false", "--registry-mirror="] {
+    for flag in [
+        "--push-ignore-immutable-tag-errors=false",
+        "--registry-mirror=",
+        "--bucket=b",
+        "-b=b",
+        "--credential-helpers=ecr",
+        "--context=gs://b/k",
+        "--context=s3://b/k",
+        "--dockerfile=https://h/Dockerfile",
+    ] {
         assert!(job_in(&[], &["--no-push", flag]).is_ok(), "{flag}");
     }
 }
