@@ -159,7 +159,7 @@ fn wrong_usage() {
         (vec!["build", "--no-push", "--context=/tmp", "--dockerfile=/no/such/file"], vec!["/no/such/file"]),
         (vec!["build", "--no-push=yes"], vec!["yes"]),
         (vec!["build", "--destination=UPPER/case"], vec!["UPPER"]),
-        (vec!["build", "--no-push", "--context=s3://bucket/key"], vec!["s3://bucket/key", "tar://stdin"]),
+        (vec!["build", "--no-push", "--context=ftp://host/key"], vec!["ftp://host/key", "tar://"]),
         (vec!["nonsense"], vec!["nonsense"]),
     ] {
         let finished = run(std::process::Command::new(program()).args(&arguments));

@@ -73,7 +73,14 @@ impl Clouds {
         let base = config.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(default).trim_end_matches('/');
         let mut request = Request::new(Method::PUT, parse(INSTANCE, &format!("{base}/latest/api/token"))?);
         request.headers_mut().insert(LIFE.0, LIFE.1);
-        let session = self.ask(INSTANCE, Distance::Near, request).await?;
+        let session = match self.ask(INSTANCE, Distance::Near, request).await {
+            // It is turned off, or the service of another cloud, or somebody in between says no.
+            Err(CloudError::Refused { host, status: status @ (403..=405), .. }) => {
+                let tried = vec![format!("{INSTANCE}: {host} answered {status}")];
+                return Err(CloudError::NoIdentity { cloud: "AWS", tried });
+            }
+            answer => answer?,
+        };
         let mut header = HeaderValue::from_str(&session.text())
             .map_err(|_| session.senseless("its token holds characters that no header may hold"))?;
         header.set_sensitive(true);
