@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, Semaphore};
 
 use super::call::{Body, Call};
 use super::challenge::Challenge;
+use super::deliveries::Deliveries;
 use super::endpoint::{self, Endpoint, Route};
 use super::feed::Feed;
 use super::mirror::Mirrors;
@@ -63,6 +64,7 @@ pub(super) struct Client {
     pub(super) pulls: Arc<Semaphore>,
     pub(super) pushes: Arc<Semaphore>,
     pub(super) questions: Arc<Semaphore>,
+    pub(super) deliveries: Deliveries,
     pub(super) download: Patience,
     pub(super) upload: Patience,
     pub(super) limits: Limits,

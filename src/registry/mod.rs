@@ -11,6 +11,7 @@ mod call;
 mod challenge;
 mod client;
 mod content;
+mod deliveries;
 mod download;
 mod endpoint;
 mod error;
@@ -61,6 +62,7 @@ use crate::image::Descriptor;
 use crate::keychain::Keychain;
 use crate::transport::Transport;
 use client::{Client, Limits};
+use deliveries::Deliveries;
 use mirror::{Mirrors, Use};
 use retry::Patience;
 
@@ -118,6 +120,7 @@ impl Registry {
             pulls: Arc::new(Semaphore::new(BLOBS)),
             pushes: Arc::new(Semaphore::new(BLOBS)),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
+            deliveries: Deliveries::default(),
             download,
             upload,
             limits,

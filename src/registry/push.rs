@@ -126,6 +126,9 @@ impl Registry {
     ) -> Result<PushOutcome, RegistryError> {
         let client = &self.client;
         let what = format!("push blob {} to {}", descriptor.digest.short(), repository_name(to));
+        // Who comes second finds the blob there.
+        let turn = client.deliveries.turn(to, &descriptor.digest);
+        let _turn = turn.lock().await;
         let asking = permit(&client.questions).await;
         if self.has_blob(to, &descriptor.digest, Direction::Push).await? {
             return Ok(PushOutcome::Existed);

@@ -140,7 +140,15 @@ impl Client {
             .map_err(|_| target.protocol("the manifest's media type is no header"))?;
         let call = Call::new(Method::PUT, url).header(CONTENT_TYPE, content_type).bytes(bytes);
         let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::ACCEPTED];
-        let response = self.expect(target, &call, &wanted).await?;
+        let response = match self.expect(target, &call, &wanted).await {
+            // What it names was put before: another job is sending the same blob at this moment,
+            // or the registry's storage does not know yet what its front said.
+            Err(mut failure) if is_missing_blob(&failure) => {
+                failure.transient = true;
+                return Err(failure);
+            }
+            other => other?,
+        };
         check_claim(target, &response, &digest)
     }
 }
@@ -171,6 +179,15 @@ fn is_lost_session(failure: &Failure) -> bool {
     match &*failure.error {
         RegistryError::Status { status: 404 | 416, .. } => true,
         RegistryError::Status { status: 400, message, .. } => message.contains("BLOB_UPLOAD_"),
+        _ => false,
+    }
+}
+
+/// Whether a manifest was refused because a blob that it names is not there (distribution spec,
+/// "Error Codes").
+fn is_missing_blob(failure: &Failure) -> bool {
+    match &*failure.error {
+        RegistryError::Status { status: 400 | 404, message, .. } => message.contains("BLOB_UNKNOWN"),
         _ => false,
     }
 }

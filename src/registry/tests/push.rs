@@ -37,6 +37,19 @@ fn a_blob_is_sent_once() {
 }
 
 #[test]
+fn a_blob_that_several_want_there_is_sent_once() {
+    let fake = Fake::start();
+    let bench = Bench::new();
+    let to = reference(&fake, "a/b:1");
+    let blob = in_memory(b"wanted by all");
+    let put = || bench.registry.put_blob(&to, &blob, &[]);
+    let ends = bench.run(async { futures_util::join!(put(), put(), put()) });
+    let mut ends = [ends.0, ends.1, ends.2].map(|end| format!("{:?}", end.expect("it is there")));
+    ends.sort();
+    assert_eq!(ends, ["Existed", "Existed", "Uploaded"]);
+}
+
+#[test]
 fn an_upload_that_fails_starts_anew() {
     for fault in [
         reply(503),
@@ -215,6 +228,12 @@ fn manifests_are_put() {
         |rest: &str| bench.run(bench.registry.put_manifest(&reference(&fake, rest), bytes.clone(), &kind));
     fake.fault(|r| r.method == "PUT", [reply(503), hang_up()]);
     assert_eq!(put("a/b:1").expect("the third time"), digest);
+    let unknown = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"blob unknown to registry"}]}"#;
+    fake.fault(|r| r.method == "PUT", [reply(400).body(unknown)]);
+    assert_eq!(put("a/b:1").expect("the second time"), digest);
+    let invalid = r#"{"errors":[{"code":"MANIFEST_INVALID","message":"no"}]}"#;
+    fake.fault(|r| r.method == "PUT", [reply(400).body(invalid)]);
+    put("a/b:1").expect_err("that stays");
     fake.state().no_content_digest = true;
     assert_eq!(put(&format!("a/b@{digest}")).expect("put"), digest);
     let stored = fake.state().manifests.clone();
