@@ -101,7 +101,7 @@ pub(crate) struct Metadata {
 pub(crate) fn metadata(rules: &Rules<'_>, facts: &Facts) -> Result<Metadata, Usage> {
     let images = rule::images(&csv::lines("images", rules.images)?)?;
     let flavor = rule::flavor(&csv::lines("flavor", rules.flavor)?)?;
-    let scope = version::Global { facts, short_sha: version::short_sha_length(rules.short_sha)? };
+    let scope = version::Global { facts, short_sha: rules.short_sha };
     let versions = version::versions(rule::rules(&csv::lines("tags", rules.tags)?)?, &flavor, &scope)?;
     let tag_names = versions.tag_names(&flavor);
     let tags = match images.is_empty() {
@@ -130,7 +130,7 @@ pub(crate) fn names(rules: &TagRules, facts: &Facts) -> Result<Vec<String>, Usag
     // They are items already: quotes that are left belong to fields.
     let lines: Vec<String> = rules.rules.iter().filter(|line| !line.starts_with('#')).cloned().collect();
     let flavor = rule::flavor(&rules.flavor)?;
-    let scope = version::Global { facts, short_sha: version::short_sha_length(None)? };
+    let scope = version::Global { facts, short_sha: None };
     Ok(version::versions(rule::rules(&lines)?, &flavor, &scope)?.tag_names(&flavor))
 }
 

@@ -109,7 +109,12 @@ fn segment(groups: &Captures<'_>, letter: &str, count: &str) -> Option<String> {
 /// Digits without zeros before them.
 fn number(digits: &str) -> String {
     let digits = digits.trim_start_matches('0');
-    if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
+    match digits.len() {
+        0 => "0".to_owned(),
+        1..16 => digits.to_owned(),
+        // As precise as JavaScript's numbers are.
+        _ => digits.parse::<f64>().map_or_else(|_| digits.to_owned(), |number| number.to_string()),
+    }
 }
 
 /// The parts of a local version; the package joins them with commas.

@@ -133,3 +133,13 @@ fn items_of_a_list_keep_the_quotes_of_their_fields() {
     let rules = TagRules { rules: rules.map(str::to_owned).into(), ..TagRules::default() };
     assert_eq!(names(&rules, &facts(&case)), Ok(["2024.12", "x", "latest"].map(str::to_owned).into()));
 }
+
+#[test]
+fn hostile_patterns_come_to_an_end() {
+    for pattern in [r"^(a+)+$", r"^(?:(?:a|aa)+)+$", r"^(?:a|(b))*c"] {
+        let tags = format!("type=match,pattern={pattern},value={}!", "a".repeat(20_000));
+        let case = Case { reference: "refs/heads/dev".into(), tags, ..Case::default() };
+        let error = run(&case).expect_err("no end").message;
+        assert!(error.ends_with("it takes too many steps"), "{error}");
+    }
+}

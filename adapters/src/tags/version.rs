@@ -110,7 +110,7 @@ impl Applier<'_> {
             }
             Kind::Raw => Some(self.scope.render(self.rule.get("value"))?),
             Kind::Sha if facts.sha.is_empty() => None,
-            Kind::Sha if self.rule.get("format") == "short" => Some(self.scope.short_sha()),
+            Kind::Sha if self.rule.get("format") == "short" => Some(self.scope.short_sha()?),
             Kind::Sha => Some(facts.sha.clone()),
         };
         Ok(tag.map(|tag| (tag, false)))
@@ -210,24 +210,11 @@ fn sanitized(tag: &str) -> String {
     out.replace('\0', "-")
 }
 
-/// How many digits of a commit are shown.
-///
-/// # Errors
-/// It is no number.
-pub(super) fn short_sha_length(text: Option<&str>) -> Result<usize, Usage> {
-    let Some(text) = text.filter(|t| !t.is_empty()) else { return Ok(7) };
-    let length = number(text);
-    if length.is_nan() {
-        return Err(Usage::new(format!("DOCKER_METADATA_SHORT_SHA_LENGTH is not a number: {text}")));
-    }
-    // Saturates, and what is below zero is zero.
-    Ok(length as usize)
-}
-
 /// What expressions may use everywhere but in patterns.
 pub(super) struct Global<'a> {
     pub(super) facts: &'a Facts,
-    pub(super) short_sha: usize,
+    /// How many digits of a commit are shown.
+    pub(super) short_sha: Option<&'a str>,
 }
 
 impl Global<'_> {
@@ -239,8 +226,16 @@ impl Global<'_> {
         render(text, self)
     }
 
-    fn short_sha(&self) -> String {
-        self.facts.sha.chars().take(self.short_sha).collect()
+    /// # Errors
+    /// The number of its digits is none.
+    fn short_sha(&self) -> Result<String, Usage> {
+        let text = self.short_sha.filter(|text| !text.is_empty()).unwrap_or("7");
+        let length = number(text);
+        if length.is_nan() {
+            return Err(Usage::new(format!("DOCKER_METADATA_SHORT_SHA_LENGTH is not a number: {text}")));
+        }
+        // Saturates, and what is below zero is zero.
+        Ok(self.facts.sha.chars().take(length as usize).collect())
     }
 
     fn is_default_branch(&self) -> bool {
@@ -275,7 +270,7 @@ impl Scope for Global<'_> {
         Ok(Value::Text(match name {
             "branch" => below("refs/heads/"),
             "tag" => below("refs/tags/"),
-            "sha" => self.short_sha(),
+            "sha" => self.short_sha().map_err(|why| TemplateError::new(why.to_string()))?,
             "base_ref" => match reference.starts_with("refs/tags/") || reference.starts_with("refs/pull/") {
                 true => self.facts.base_ref.clone(),
                 false => String::new(),
