@@ -16,6 +16,7 @@ mod connections;
 mod contexts;
 mod copy_semantics;
 mod demands;
+mod devices;
 mod dockerfile;
 mod early_push;
 mod endurance;

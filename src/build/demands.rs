@@ -54,8 +54,13 @@ fn one(config: &BuildConfig, run: &RunStep, step: &Step, placement: PlacementKin
         let message = "RUN --security=insecure is never granted in place: the step could read our memory";
         return refuse(message.to_owned(), format!("leave it out, or {WAY}"));
     }
+    let devices = super::devices::of(&config.steps.devices, run).map_err(|e| e.at(&step.place))?;
     if placement != PlacementKind::Inplace {
         return Ok(());
+    }
+    if let Some(device) = devices.first() {
+        let message = format!("the device {} cannot be given in place: nothing can be mounted", device.name);
+        return refuse(message, format!("leave it out, or {WAY}"));
     }
     if network(config, run) == RunNetwork::None {
         let message = "--network=none needs a network namespace, and building in place there is none";

@@ -9,6 +9,7 @@ mod check_files;
 mod copy;
 mod demands;
 mod describe;
+mod devices;
 mod dockerfile_source;
 mod error;
 mod executor;

@@ -8,7 +8,7 @@ use crate::run::{Ended, Process, RunError, Script, identity, user};
 
 use super::Error;
 use super::executor::Executor;
-use super::mounts;
+use super::mounts::{self, Prepared};
 
 /// Exit code for a command that a signal ended, as kaniko gives it.
 const KILLED: u8 = 255;
@@ -25,11 +25,11 @@ pub(super) fn run(
     executor.remotes.settle()?;
     let prepared = mounts::prepare(executor, at, step)?;
     let root = tree.enter(&prepared.mounts)?;
-    let outcome = process(executor, tree, &root, id, step, place, &prepared.env);
+    let outcome = process(executor, tree, &root, id, step, place, &prepared);
     if matches!(outcome, Err(Error::Command { .. })) && executor.cancel.signal().is_none() {
         match executor.config.steps.on_failure {
             OnFailure::Nothing => {}
-            OnFailure::Shell => shell(executor, tree, &root, step, &prepared.env),
+            OnFailure::Shell => shell(executor, tree, &root, step, &prepared),
             OnFailure::Keep => keep(executor, tree, &root),
         }
     }
@@ -46,10 +46,11 @@ fn process(
     id: StepId,
     step: &RunStep,
     place: &Place,
-    secrets: &[(String, String)],
+    prepared: &Prepared,
 ) -> Result<(), Error> {
-    let user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
-    let env = environment(step, secrets);
+    let mut user = user::lookup(tree.view(), &step.user).map_err(Error::from_display)?;
+    user.groups.extend(&prepared.groups);
+    let env = environment(step, &prepared.env);
     executor.commands.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
     let script = step.script.as_ref().map(|s| Script { name: s.name.clone(), content: s.content.clone() });
     let process = Process {
@@ -93,27 +94,22 @@ fn process(
     }
 }
 
-/// The variables of a step.
-fn environment(step: &RunStep, secrets: &[(String, String)]) -> Vec<String> {
-    let is_secret = |name: &str| secrets.iter().any(|(secret, _)| secret == name);
-    let env = step.env.iter().filter(|(name, _)| !is_secret(name)).chain(secrets);
+/// The variables of a step; what it is given besides counts more.
+fn environment(step: &RunStep, given: &[(String, String)]) -> Vec<String> {
+    let is_given = |name: &str| given.iter().any(|(other, _)| other == name);
+    let env = step.env.iter().filter(|(name, _)| !is_given(name)).chain(given);
     env.map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// A shell on the terminal where a command failed, with all that the command had.
-fn shell(
-    executor: &Executor<'_>,
-    tree: &dyn Rootfs,
-    root: &Root,
-    step: &RunStep,
-    secrets: &[(String, String)],
-) {
-    let Ok(user) = user::lookup(tree.view(), &step.user) else { return };
+fn shell(executor: &Executor<'_>, tree: &dyn Rootfs, root: &Root, step: &RunStep, prepared: &Prepared) {
+    let Ok(mut user) = user::lookup(tree.view(), &step.user) else { return };
+    user.groups.extend(&prepared.groups);
     let argv = ["/bin/sh".to_owned(), "-i".to_owned()];
     let process = Process {
         root,
         argv: &argv,
-        env: &environment(step, secrets),
+        env: &environment(step, &prepared.env),
         cwd: &step.workdir,
         user: &user,
         script: None,

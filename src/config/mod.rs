@@ -3,6 +3,7 @@
 
 mod cache;
 mod cloud;
+mod device;
 mod fetch;
 mod image;
 mod keychain;
@@ -19,6 +20,7 @@ use crate::image::{Platform, Reference};
 
 pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, MountCacheConfig};
 pub use cloud::{CloudConfig, CloudRegistry};
+pub use device::{DeviceFile, DevicesConfig, StepDevice};
 pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
 pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};

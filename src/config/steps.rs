@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::DevicesConfig;
+
 /// What commands are given besides the image's files.
 #[derive(Debug, Clone, Default)]
 pub struct StepsConfig {
@@ -17,6 +19,8 @@ pub struct StepsConfig {
     pub hosts: Vec<(String, String)>,
     /// Whether a step that asks for every right gets it.
     pub allow_insecure: bool,
+    /// Devices for steps that ask for them.
+    pub devices: DevicesConfig,
     /// What a failed command leaves.
     pub on_failure: OnFailure,
     /// Directory of what `RUN --mount=type=cache` keeps; `caches` below the work directory if absent.

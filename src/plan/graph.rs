@@ -134,6 +134,13 @@ impl<'a, B: Bases> Planner<'a, B> {
         (0..=target).filter(|n| marked[*n]).collect()
     }
 
+    /// Whether the frontend that is asked for is one of the labs channel, by its tag.
+    fn is_of_labs(&self) -> bool {
+        let written = self.inputs.dockerfile.syntax.as_ref().map(|word| word.text.as_str());
+        let Some(frontend) = self.inputs.arguments.given("BUILDKIT_SYNTAX").or(written) else { return false };
+        frontend.split(['@', ' ']).next().is_some_and(|name| name.ends_with("labs"))
+    }
+
     /// Plans one stage, and first those it turns out to need.
     fn stage(&mut self, number: usize) -> Result<(), PlanError<B::Error>> {
         if self.planned.contains_key(&number) {
@@ -150,6 +157,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         instructions.extend(stage.instructions.iter().cloned());
         inherit::begin(&mut config);
         let mut lowering = Lowering::new(arguments, &globals, self.names.expander, scope, config);
+        lowering.labs = self.is_of_labs();
         if lowering.scope.get("PATH").is_none() && arguments.platform().os != "windows" {
             lowering.scope.set("PATH", DEFAULT_PATH);
             set_env(&mut lowering.config, "PATH", DEFAULT_PATH);

@@ -25,6 +25,8 @@ pub(super) struct Lowering<'a> {
     pub(super) config: ImageConfig,
     pub(super) steps: Vec<Step>,
     pub(super) errors: Vec<Diagnostic>,
+    /// Whether the Dockerfile is of the labs channel.
+    pub(super) labs: bool,
     cmd_set: bool,
 }
 
@@ -47,6 +49,7 @@ impl<'a> Lowering<'a> {
             config,
             steps: Vec::new(),
             errors: Vec::new(),
+            labs: false,
             cmd_set: false,
         }
     }

@@ -1,7 +1,7 @@
 //! The plan: stages and steps with everything expanded.
 
 use crate::config::NamedContext;
-use crate::dockerfile::{Diagnostic, Source, Span};
+use crate::dockerfile::{Device, Diagnostic, Source, Span};
 use crate::fetch::{GitSource, UrlSource};
 use crate::image::{ImageConfig, Platform, Reference};
 
@@ -181,6 +181,8 @@ pub struct RunStep {
     pub network: RunNetwork,
     /// `--security`
     pub security: RunSecurity,
+    /// `--device`s, in the order written.
+    pub devices: Vec<Device>,
 }
 
 impl RunStep {

@@ -230,7 +230,8 @@ fn run_heredocs() {
 #[test]
 fn what_cannot_be_done_names_the_way_out() {
     for (text, message, help) in [
-        ("FROM scratch\nRUN --device=x y\n", "--device is not", "where the device is"),
+        ("FROM scratch\nRUN --device=x y\n", "of the labs channel only", "dockerfile:labs"),
+        ("# syntax=docker/dockerfile:1.14\nFROM scratch\nRUN --device=x y\n", "of the labs channel", ""),
         ("FROM $NOTHING\n", "empty after expansion", "--build-arg"),
         ("FROM scratch\nCOPY --from=3 a b\n", "there is no stage 3", ""),
         ("FROM scratch\nCOPY --from=$X a b\n", "`--from` cannot have variables", ""),

@@ -325,9 +325,13 @@ pub(crate) struct Steps {
     /// Line of the steps' /etc/hosts, NAME:ADDRESS or NAME=ADDRESS; repeatable
     #[arg(long, value_name = "NAME:ADDRESS")]
     pub(crate) add_host: Vec<String>,
-    /// Right for steps that ask for it: security.insecure (every capability, no filter of system calls) or network.host; repeatable
+    /// Right for steps that ask for it: security.insecure (every capability, no filter of system calls),
+    /// network.host, device or device=NAME; repeatable
     #[arg(long, value_name = "RIGHT")]
     pub(crate) allow: Vec<String>,
+    /// Directory of CDI specs for RUN --device, in place of /etc/cdi, /var/run/cdi and /etc/buildkit/cdi; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cdi_spec_dir: Vec<String>,
     /// What a failed RUN leaves: nothing, a shell in its root on this terminal, or the root itself (keep)
     #[arg(long, value_name = "WHAT", default_value = "nothing", hide_default_value = true)]
     pub(crate) on_failure: OnFailureFlag,

@@ -7,6 +7,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod credentials;
 pub(crate) mod describe;
+mod devices;
 pub(crate) mod diagnostic;
 pub(crate) mod fetch;
 pub(crate) mod files;

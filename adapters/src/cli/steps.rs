@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::io::IsTerminal;
 
 use yadokari::config::{
-    OnFailure, SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig,
+    DevicesConfig, OnFailure, SecretBytes, SecretSource, StepAgent, StepNetwork, StepSecret, StepsConfig,
 };
 
 use super::flags::{OnFailureFlag, Steps};
@@ -23,6 +23,8 @@ pub(crate) fn config(
     caches: Option<PathBuf>,
     env: &Env,
 ) -> Result<StepsConfig, Usage> {
+    let mut devices = super::devices::read(&flags.cdi_spec_dir)?;
+    let allow_insecure = allowed(&flags.allow, &mut devices)?;
     let given = |list: &[String]| list.iter().filter(|text| !text.is_empty()).cloned().collect::<Vec<_>>();
     Ok(StepsConfig {
         secrets: given(&flags.secret).iter().map(|s| secret(s, env)).collect::<Result<_, _>>()?,
@@ -37,7 +39,8 @@ pub(crate) fn config(
         },
         hostname: hostname(flags, build_args)?,
         hosts: given(&flags.add_host).iter().map(|h| host(h)).collect::<Result<_, _>>()?,
-        allow_insecure: allowed(&flags.allow)?,
+        allow_insecure,
+        devices,
         on_failure: on_failure(
             flags.on_failure,
             std::io::stdin().is_terminal() && std::io::stderr().is_terminal(),
@@ -46,18 +49,23 @@ pub(crate) fn config(
     })
 }
 
-/// `--allow`, buildx's entitlements: whether `security.insecure` is among them. Several may stand in one.
-fn allowed(given: &[String]) -> Result<bool, Usage> {
+/// `--allow`, buildx's entitlements: whether `security.insecure` is among them, and which devices.
+/// Several may stand in one.
+fn allowed(given: &[String], devices: &mut DevicesConfig) -> Result<bool, Usage> {
     let mut insecure = false;
     for right in given.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|r| !r.is_empty()) {
         match right {
             "security.insecure" => insecure = true,
+            "device" | "device=" => devices.allow_all = true,
             // Steps have the builder's network as it is.
             "network.host" => {}
-            _ => {
-                return Err(Usage::new(format!("--allow {right} is unknown"))
-                    .help("write security.insecure or network.host"));
-            }
+            _ => match right.strip_prefix("device=") {
+                Some(name) => devices.allow.push(name.to_owned()),
+                None => {
+                    return Err(Usage::new(format!("--allow {right} is unknown"))
+                        .help("write security.insecure, network.host, device or device=NAME"));
+                }
+            },
         }
     }
     Ok(insecure)

@@ -83,6 +83,9 @@ pub(super) fn run_components(parts: &mut Components, run: &RunStep, config: &Bui
     if run.security == RunSecurity::Insecure {
         parts.add("security", "insecure");
     }
+    for device in &run.devices {
+        parts.add(format!("device {}", device.name), if device.required { "required" } else { "optional" });
+    }
     for (name, value) in run.env.iter().filter(|(name, _)| !run.proxies.contains(name)) {
         parts.add(format!("variable {name}"), value);
     }

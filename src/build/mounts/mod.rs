@@ -13,6 +13,7 @@ use crate::plan::{CacheMount, FileOwner, RunMount, RunMountKind, RunStep, Sharin
 use crate::rootfs::{Fate, Mount, MountSource, SecretFile};
 
 use super::Error;
+use super::devices;
 use super::executor::Executor;
 use super::workspace::Workspace;
 use crate::config::StepsConfig;
@@ -30,8 +31,10 @@ pub(super) use secrets::{Secrets, read as read_secret};
 pub(super) struct Prepared {
     /// What is mounted, each after what it lies in.
     pub(super) mounts: Vec<Mount>,
-    /// Variables that hold secrets.
+    /// Variables that hold secrets, or come with devices; each name once.
     pub(super) env: Vec<(String, String)>,
+    /// Supplementary groups.
+    pub(super) groups: Vec<u32>,
     forwarders: Vec<Forwarder>,
     leases: Vec<(String, Lease)>,
     /// Copies that only this step has.
@@ -53,6 +56,7 @@ pub(super) fn prepare(executor: &Executor<'_>, at: usize, step: &RunStep) -> Res
     for mount in &step.mounts {
         prepared.add(executor, at, mount, &targets)?;
     }
+    prepared.add_devices(executor, step)?;
     crate::rootfs::sort_mounts(&mut prepared.mounts);
     Ok(prepared)
 }
@@ -108,6 +112,23 @@ impl Prepared {
         if let Some(target) = &mount.target {
             let target = PathBuf::from(target.trim_start_matches('/'));
             self.mounts.push(Mount { target, source, read_only });
+        }
+        Ok(())
+    }
+
+    fn add_devices(&mut self, executor: &Executor<'_>, step: &RunStep) -> Result<(), Error> {
+        let known = &executor.config.steps.devices;
+        for name in devices::missing(known, step) {
+            executor.events.warn(format!("the device {name} is not there; the step runs without it"));
+        }
+        let given = devices::of(known, step)?;
+        self.mounts.extend(devices::mounts(&given)?);
+        for device in given {
+            for (name, value) in &device.env {
+                self.env.retain(|(known, _)| known != name);
+                self.env.push((name.clone(), value.clone()));
+            }
+            self.groups.extend(&device.groups);
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `RUN`: shell, exec form, heredocs.
 
-use crate::dockerfile::{Diagnostic, Instruction, RunForm, RunInstruction, Word};
+use crate::dockerfile::{Device, Diagnostic, Instruction, RunForm, RunInstruction, Word};
 
 use super::super::metadata;
 use super::super::mount::{RunMountKind, RunNetwork, RunSecurity};
@@ -17,7 +17,7 @@ impl Lowering<'_> {
         run: &RunInstruction,
         resolve: &mut ResolveFrom<'_>,
     ) -> Result<(Action, String), Box<Diagnostic>> {
-        refuse_options(at, run)?;
+        let devices = self.devices(at, run)?;
         let mounts = self.mounts(at, run, resolve)?;
         let (network, security) = rights(run);
         let (argv, script) = self.command(at, run);
@@ -41,8 +41,24 @@ impl Lowering<'_> {
             mounts,
             network,
             security,
+            devices,
         };
         Ok((Action::Run(step), created_by))
+    }
+
+    /// The devices it asks for, which only the labs channel has (BuildKit, `convert_norundevice.go`).
+    fn devices(&self, at: &Instruction, run: &RunInstruction) -> Result<Vec<Device>, Box<Diagnostic>> {
+        let wrong = |span, message: String| Box::new(Diagnostic::new(&at.source, span, message));
+        if let Some(first) = run.devices.first().filter(|_| !self.labs) {
+            let message = "RUN --device is of the labs channel only".to_owned();
+            let help = "begin the Dockerfile with: # syntax=docker/dockerfile:labs";
+            return Err(Box::new(wrong(first.span, message).with_help(help)));
+        }
+        let read = |word: &Word| {
+            Device::parse(&word.text)
+                .map_err(|(message, help)| Box::new(wrong(word.span, message).with_help(help)))
+        };
+        run.devices.iter().map(read).collect()
     }
 
     /// What is run, and the file to run it needs.
@@ -68,16 +84,4 @@ fn rights(run: &RunInstruction) -> (RunNetwork, RunSecurity) {
     };
     let insecure = is(&run.security, "insecure");
     (network, if insecure { RunSecurity::Insecure } else { RunSecurity::Sandbox })
-}
-
-/// Options whose effect would be missing from the image are errors.
-fn refuse_options(at: &Instruction, run: &RunInstruction) -> Result<(), Box<Diagnostic>> {
-    match run.devices.first() {
-        None => Ok(()),
-        Some(device) => {
-            let message = "RUN --device is not supported yet";
-            let help = "run the step where the device is";
-            Err(Box::new(Diagnostic::new(&at.source, device.span, message).with_help(help)))
-        }
-    }
 }
