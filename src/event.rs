@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Identifies a step within a build: stage number and step number in it, both from 0.
+/// Identifies a step within a build: position of the stage and step number in it, both from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StepId {
-    /// Number of the stage in the Dockerfile.
+    /// Position of the stage in the plan.
     pub stage: usize,
     /// Number of the step in the stage; `FROM` is 0.
     pub step: usize,
@@ -83,7 +83,7 @@ pub enum Event {
     StepStarted {
         /// Which.
         id: StepId,
-        /// The stage's name, or `stage-N`.
+        /// The stage's name, or `stage-N`; with the platform where there are several.
         stage_name: String,
         /// Number of the step shown to people, from 1.
         number: usize,
@@ -98,7 +98,7 @@ pub enum Event {
     StepCached {
         /// Which.
         id: StepId,
-        /// The stage's name, or `stage-N`.
+        /// The stage's name, or `stage-N`; with the platform where there are several.
         stage_name: String,
         /// Number of the step shown to people, from 1.
         number: usize,

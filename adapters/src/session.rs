@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use yadokari::build;
-use yadokari::config::BuildOutcome;
+use yadokari::config::{BuildOutcome, ImageOutcome};
 use yadokari::event::Events;
 use yadokari::image::Reference;
 use yadokari::rootfs::inplace;
@@ -271,13 +271,23 @@ pub(crate) fn tell(outcome: &BuildOutcome, events: &Events) {
     if outcome.pushed.is_empty() {
         events.info(format!("built {}", outcome.digest));
     }
-    events.info(format!(
-        "{}, {} layers, {} compressed, in {}",
-        outcome.platform,
-        outcome.layers.len(),
-        bytes(outcome.compressed_size()),
-        seconds(outcome.duration)
-    ));
+    let size = |image: &ImageOutcome| {
+        format!(
+            "{}, {} layers, {} compressed",
+            image.platform,
+            image.layers.len(),
+            bytes(image.compressed_size())
+        )
+    };
+    match outcome.images.as_slice() {
+        [image] => events.info(format!("{}, in {}", size(image), seconds(outcome.duration))),
+        images => {
+            for image in images {
+                events.info(format!("{}: {}", size(image), image.digest));
+            }
+            events.info(format!("an index of {} images, in {}", images.len(), seconds(outcome.duration)));
+        }
+    }
 }
 
 /// What the cache did, where there was one.

@@ -40,7 +40,7 @@ pub use runner::{Runner, Step, entries};
 pub use signature::{ServiceKey, Signed, shared_key_is_right, sigv4_is_right};
 pub use terminal::Terminal;
 pub use token::TokenServer;
-pub use tools::{podman_run, skopeo_inspect, skopeo_pull, skopeo_push, umoci_unpack};
+pub use tools::{podman_pull, podman_run, skopeo_inspect, skopeo_pull, skopeo_push, umoci_unpack};
 pub use tree::{Node, Tree};
 pub use web::{Page, WebServer};
 

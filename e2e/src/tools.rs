@@ -42,17 +42,32 @@ pub fn umoci_unpack(layout: &Path, tag: &str, into: &Path) -> PathBuf {
     bundle.join("rootfs")
 }
 
+/// What podman says of an image that it pulled for an architecture.
+pub fn podman_pull(image: &str, architecture: &str) -> serde_json::Value {
+    let storage = scratch();
+    let podman = || podman_in(storage.path());
+    let pulled =
+        run_ok(podman().args(["pull", "--quiet", "--tls-verify=false", "--arch", architecture]).arg(image));
+    let inspected = run_ok(podman().args(["image", "inspect", pulled.trim()]));
+    run(podman().args(["rmi", "--all", "--force"]));
+    run(Command::new("umount").arg("--recursive").arg(storage.path().join("root/overlay")));
+    serde_json::from_str(&inspected).expect("JSON")
+}
+
+/// Podman with a storage of its own.
+fn podman_in(storage: &Path) -> Command {
+    let mut podman = Command::new("podman");
+    podman.arg("--root").arg(storage.join("root"));
+    podman.arg("--runroot").arg(storage.join("run"));
+    podman.args(["--storage-driver=overlay", "--cgroup-manager=cgroupfs", "--runtime=runc"]);
+    podman.env("TMPDIR", state());
+    podman
+}
+
 /// Runs a command of an image with podman, which pulls it itself.
 pub fn podman_run(image: &str, command: &[&str]) -> Finished {
     let storage = scratch();
-    let podman = || {
-        let mut podman = Command::new("podman");
-        podman.arg("--root").arg(storage.path().join("root"));
-        podman.arg("--runroot").arg(storage.path().join("run"));
-        podman.args(["--storage-driver=overlay", "--cgroup-manager=cgroupfs", "--runtime=runc"]);
-        podman.env("TMPDIR", state());
-        podman
-    };
+    let podman = || podman_in(storage.path());
     // Its default limits are higher than a machine without all capabilities may set.
     let limits = ["--network=host", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024"];
     let finished = run(podman()

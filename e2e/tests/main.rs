@@ -46,6 +46,7 @@ mod release;
 mod reproducible;
 mod rootless;
 mod run;
+mod several_platforms;
 mod snapshots;
 mod tekton;
 mod terminal;

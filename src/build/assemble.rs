@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cache::write_inline;
-use crate::config::{BuildConfig, ImageFormat};
-use crate::image::{Descriptor, ImageConfig, Manifest, MediaType};
-use crate::plan::Plan;
+use crate::config::{BuildConfig, Compression, ImageFormat};
+use crate::image::{Descriptor, ImageConfig, Index, Manifest, MediaType, Platform};
+use crate::plan::PlannedImage;
 
 use super::Error;
 use super::blobs::Layer;
 use super::cached::Cached;
-use super::images::Images;
+use super::executor::MadeImage;
+use super::images::ResolvedImage;
 
 /// A finished image, not yet anywhere.
 pub(super) struct Image {
@@ -26,6 +27,69 @@ pub(super) struct Image {
     pub(super) manifest_descriptor: Descriptor,
     /// The config, for reports.
     pub(super) image_config: ImageConfig,
+    /// From the bottom, the base's first.
+    pub(super) layers: Vec<Layer>,
+    /// How many of them are the base's.
+    pub(super) base_layers: usize,
+    /// The platform that was asked for.
+    platform: Platform,
+}
+
+/// What the destinations name: the manifest of the only image, or the index of several.
+pub(super) struct Root {
+    /// Its bytes.
+    pub(super) bytes: Vec<u8>,
+    /// Its descriptor.
+    pub(super) descriptor: Descriptor,
+}
+
+impl Root {
+    /// Of one or more images, in their order.
+    pub(super) fn of(images: &[Image]) -> Result<Root, Error> {
+        if let [one] = images {
+            return Ok(Root { bytes: one.manifest.clone(), descriptor: one.manifest_descriptor.clone() });
+        }
+        let docker = |image: &Image| image.manifest_descriptor.media_type.format() == ImageFormat::Docker;
+        let media_type = match images.iter().all(docker) {
+            true => MediaType::DOCKER_LIST,
+            false => MediaType::OCI_INDEX,
+        };
+        let media_type = MediaType::from(media_type);
+        let index = Index {
+            schema_version: 2,
+            media_type: Some(media_type.clone()),
+            manifests: images.iter().map(Image::entry).collect(),
+            annotations: BTreeMap::new(),
+            extra: BTreeMap::new(),
+        };
+        let bytes = serde_json::to_vec(&index).map_err(|e| Error::other(e.to_string()))?;
+        Ok(Root { descriptor: Descriptor::of(media_type, &bytes), bytes })
+    }
+}
+
+impl Image {
+    /// What an index says of it.
+    fn entry(&self) -> Descriptor {
+        let mut platform = self.platform.clone();
+        platform.os_version.clone_from(&self.image_config.os_version);
+        if let Some(features) = self.image_config.extra.get("os.features") {
+            platform.extra.insert("os.features".to_owned(), features.clone());
+        }
+        Descriptor { platform: Some(platform), ..self.manifest_descriptor.clone() }
+    }
+}
+
+/// The result's family of media types: the one asked for, or the base's, or OCI for scratch.
+pub(super) fn image_format(config: &BuildConfig, base: Option<&ResolvedImage>) -> Result<ImageFormat, Error> {
+    let inherited = base.map_or(ImageFormat::Oci, |b| b.media_type.format());
+    let format = config.image_format.unwrap_or(inherited);
+    if format == ImageFormat::Docker && config.compression.algorithm == Compression::Zstd {
+        return Err(Error::Other {
+            message: "Docker's image format has no zstd layers".to_owned(),
+            help: Some("add --image-format=oci, or use --compression=gzip".to_owned()),
+        });
+    }
+    Ok(format)
 }
 
 /// The time that new history entries and the config carry: the epoch given, 1970 for
@@ -44,22 +108,22 @@ fn is_fixed(config: &BuildConfig) -> bool {
     config.source_date_epoch.is_some() || config.reproducible
 }
 
-/// Puts the target's image together. The base's history entries keep their times.
+/// Puts an image together. The base's history entries keep their times.
 pub(super) fn assemble(
     config: &BuildConfig,
-    plan: &Plan,
-    images: &Images<'_>,
-    layers: &[Layer],
-    times: &BTreeMap<usize, i64>,
-    format: ImageFormat,
+    planned: &PlannedImage,
+    base: Option<&ResolvedImage>,
+    made: MadeImage,
     cached: Option<&Cached<'_>>,
 ) -> Result<Image, Error> {
-    let mut image_config = plan.stages[plan.target].config.clone();
-    let base_history = images.base_of(plan, plan.target).map_or(0, |b| b.config.history.len());
+    let MadeImage { layers, times } = made;
+    let format = image_format(config, base)?;
+    let mut image_config = planned.config.clone();
+    let base_history = base.map_or(0, |b| b.config.history.len());
     if config.single_snapshot {
         one_layer_history(&mut image_config, base_history);
     }
-    let time = stamp(config, &mut image_config, base_history, times)?;
+    let time = stamp(config, &mut image_config, base_history, &times)?;
     image_config.created = Some(time);
     image_config.rootfs.diff_ids = layers.iter().map(|l| l.diff_id).collect();
     for (key, value) in &config.labels {
@@ -81,7 +145,16 @@ pub(super) fn assemble(
     };
     let manifest = serde_json::to_vec(&manifest).map_err(|e| Error::other(e.to_string()))?;
     let manifest_descriptor = Descriptor::of(media_type, &manifest);
-    Ok(Image { config: bytes, config_descriptor, manifest, manifest_descriptor, image_config })
+    Ok(Image {
+        config: bytes,
+        config_descriptor,
+        manifest,
+        manifest_descriptor,
+        image_config,
+        layers,
+        base_layers: base.map_or(0, |b| b.layers.len()),
+        platform: planned.platform.clone(),
+    })
 }
 
 /// Gives the new history entries their times, and says what the config's is: the same for all of

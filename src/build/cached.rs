@@ -15,7 +15,7 @@ use crate::image::Digest;
 use crate::layer::{PackedContent, PackedLayer};
 use crate::plan::{Action, CopyFrom, Plan, PlannedStage, StageBase};
 
-use super::Job;
+use super::attempt::Job;
 use super::blobs::{BaseBlob, Blob, Layer};
 use super::images::ImageSource;
 use super::keys::{FilesRead, KeyMaker, StageKeys, StepKey, keyword};
@@ -117,9 +117,9 @@ impl<'a> Cached<'a> {
         if self.all_layers {
             return;
         }
-        let in_image = self.plan.result_chain();
+        let in_images = self.plan.in_images();
         for (stage, planned) in self.plan.stages.iter().enumerate() {
-            if in_image.contains(&stage) {
+            if in_images[stage] {
                 continue;
             }
             let inherited = match planned.base {
@@ -201,10 +201,12 @@ impl<'a> Cached<'a> {
         self.needed[stage]
     }
 
-    /// The stages that the target cannot do without, from what is known by definition.
+    /// The stages that the images cannot be made without, from what is known by definition.
     fn decide_needed(&mut self) {
         let mut needed = vec![false; self.plan.stages.len()];
-        needed[self.plan.target] = true;
+        for image in &self.plan.images {
+            needed[image.stage] = true;
+        }
         for stage in (0..self.plan.stages.len()).rev() {
             if !needed[stage] {
                 continue;
@@ -229,6 +231,11 @@ impl<'a> Cached<'a> {
     /// Whether a step will be carried out, as far as definitions tell.
     fn runs(&self, at: At) -> bool {
         self.plan.stages[at.stage].steps[at.step].action.has_layer() && self.hit(at).is_none()
+    }
+
+    /// Whether somebody needs a step that will be carried out, as far as definitions tell.
+    pub(super) fn carries_out(&self, at: At) -> bool {
+        self.needed[at.stage] && self.runs(at)
     }
 
     fn anything_runs(&self) -> bool {

@@ -151,14 +151,14 @@ fn check_plan(
     linter: &mut Linter,
     report: &mut CheckReport,
 ) {
-    let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let platform = config.platform();
     let arguments = Arguments::new(&config.build_args, &platform);
     let inputs = Inputs {
         dockerfile,
         arguments: &arguments,
         target: config.target.as_deref(),
         contexts: &config.build_contexts,
-        platform_given: config.platform.is_some(),
+        platform_given: !config.platforms.is_empty(),
     };
     let survey = Survey { inputs: &inputs, all_stages: config.target.is_none(), ignore: ignore(context) };
     let limits = survey.run(&mut |image, platform| bases.config(image, platform), linter);

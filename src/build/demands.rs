@@ -1,10 +1,14 @@
 //! What steps ask for that a placement cannot give: said before anything is executed.
 
 use crate::config::{BuildConfig, StepNetwork};
+use crate::image::Platform;
 use crate::plan::{Access, Action, Plan, RunMountKind, RunNetwork, RunSecurity, RunStep, Step};
 use crate::rootfs::PlacementKind;
+use crate::run::{Foreign, try_platform};
 
 use super::Error;
+use super::attempt::Job;
+use super::cached::{At, Cached};
 
 /// How to get a placement with namespaces.
 const WAY: &str = "build where namespaces can be made (`yadokari doctor` says what is missing)";
@@ -33,6 +37,50 @@ pub(super) fn check(config: &BuildConfig, plan: &Plan, placement: PlacementKind)
         }
     }
     Ok(())
+}
+
+/// Refuses commands of another processor's programs that nothing here executes. What starts from
+/// nothing may hold any programs, whatever its platform.
+///
+/// # Errors
+/// At the first such command, with the ways out.
+pub(super) fn check_foreign(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<(), Error> {
+    let mut tried: Vec<(Platform, Option<Foreign>)> = Vec::new();
+    for (at, stage) in job.plan.stages.iter().enumerate() {
+        let Some(base) = job.images.base_of(job.plan, at) else { continue };
+        let runs = |number: usize| cached.is_none_or(|c| c.carries_out(At { stage: at, step: number }));
+        let command =
+            |(number, step): &(usize, &Step)| matches!(step.action, Action::Run(_)) && runs(*number);
+        let Some((_, step)) = stage.steps.iter().enumerate().find(command) else { continue };
+        let platform = base.config.platform();
+        if !tried.iter().any(|(known, _)| *known == platform) {
+            tried.push((platform.clone(), try_platform(&platform, job.workspace.path())));
+        }
+        let found = tried.iter().find(|(known, _)| *known == platform).and_then(|(_, found)| *found);
+        if let Some(foreign) = found {
+            return Err(refusal(&stage.name, &platform, foreign).at(&step.place));
+        }
+    }
+    Ok(())
+}
+
+fn refusal(stage: &str, platform: &Platform, foreign: Foreign) -> Error {
+    let host = Platform::host();
+    let why = match foreign {
+        Foreign::Unknown => "nothing here executes its programs",
+        Foreign::NotFixed => {
+            "the emulator is registered without the flag F, so that it would be looked for inside the image"
+        }
+    };
+    Error::Other {
+        message: format!("the stage '{stage}' runs a command on {platform}, and this is {host}: {why}"),
+        help: Some(
+            "compile for it in a stage FROM --platform=$BUILDPLATFORM and COPY the result; or build on a machine of \
+             that kind and join the images with yadokari index create; or register an emulator with the flag F \
+             (docker run --privileged tonistiigi/binfmt --install all, or docker/setup-qemu-action)"
+                .to_owned(),
+        ),
+    }
 }
 
 /// The network of a step: its own wish, else the build's.

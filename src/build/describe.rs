@@ -3,7 +3,6 @@
 use crate::config::BuildConfig;
 use crate::dockerfile::{self, Dockerfile, Source};
 use crate::event::Events;
-use crate::image::Platform;
 use crate::plan::{self, Arguments, Inputs, Outline, Target};
 
 use super::{Error, Opened, dockerfile_source};
@@ -14,14 +13,14 @@ use super::{Error, Opened, dockerfile_source};
 /// The Dockerfile cannot be read or is wrong, or the target is not there.
 pub fn outline(config: &BuildConfig) -> Result<(Source, Outline), Error> {
     let dockerfile = read(config)?;
-    let platform = config.platform.clone().unwrap_or_else(Platform::host);
+    let platform = config.platform();
     let arguments = Arguments::new(&config.build_args, &platform);
     let inputs = Inputs {
         dockerfile: &dockerfile,
         arguments: &arguments,
         target: config.target.as_deref(),
         contexts: &config.build_contexts,
-        platform_given: config.platform.is_some(),
+        platform_given: !config.platforms.is_empty(),
     };
     let outline = plan::outline(&inputs).map_err(|error| Error::Dockerfile(vec![*error]))?;
     Ok((dockerfile.source, outline))

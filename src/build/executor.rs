@@ -1,17 +1,17 @@
-//! Walks the plan: stages in their order, or side by side where the placement allows.
+//! Carries out the steps of a plan's stages.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::config::{BuildConfig, StepOutcome};
 use crate::context::Context;
 use crate::event::{Event, Events, StepId};
 use crate::image::Platform;
 use crate::layer::{Listing, Timestamp, View};
-use crate::plan::{Action, CopyFrom, FromImage, Plan, PlannedStage, StageBase, Step};
+use crate::plan::{Action, FromImage, Plan, PlannedStage, Step};
 use crate::rootfs::{Placement, PlacementKind, Rootfs};
 use crate::run::Cancel;
 
@@ -47,6 +47,8 @@ pub(super) struct Executor<'a> {
     /// Time of what steps create themselves.
     pub(super) now: Timestamp,
     pub(super) stages: Vec<Slot>,
+    /// For each stage whether its layers are in an image.
+    pub(super) in_images: Vec<bool>,
     /// The files of images that `COPY --from` names, read once each.
     pub(super) image_files: Mutex<BTreeMap<String, Arc<Listing>>>,
     /// The directories that `COPY --from` names, opened before anything was set aside.
@@ -86,19 +88,25 @@ pub(super) struct Ahead {
 /// What carrying out all stages came to.
 #[derive(Default)]
 pub(super) struct Ran {
-    /// The target's layers.
-    pub(super) layers: Vec<Layer>,
-    /// When its steps were carried out, where that is known.
-    pub(super) times: BTreeMap<usize, i64>,
+    /// For each image of the plan what it is made of.
+    pub(super) images: Vec<MadeImage>,
     /// What all steps took.
     pub(super) steps: Vec<StepOutcome>,
+}
+
+/// What an image is made of.
+pub(super) struct MadeImage {
+    /// From the bottom.
+    pub(super) layers: Vec<Layer>,
+    /// When its steps were carried out, where that is known, by position in the history.
+    pub(super) times: BTreeMap<usize, i64>,
 }
 
 /// Where a stage leaves what it made.
 #[derive(Default)]
 pub(super) struct Slot {
-    done: Mutex<Option<Arc<Done>>>,
-    changed: Condvar,
+    pub(super) done: Mutex<Option<Arc<Done>>>,
+    pub(super) changed: Condvar,
 }
 
 /// A finished stage.
@@ -134,133 +142,11 @@ impl Files {
 }
 
 impl Executor<'_> {
-    /// Carries out all stages; the target's layers and what all steps took.
-    pub(super) fn run(&self) -> Result<Ran, Error> {
-        let parallel = self.placement.is_none_or(Placement::parallel);
-        let outcome = if parallel { self.side_by_side() } else { self.one_by_one() };
-        outcome?;
-        let mut ran = Ran::default();
-        for (at, slot) in self.stages.iter().enumerate() {
-            if let Some(done) = &*slot.done.lock().unwrap_or_else(PoisonError::into_inner) {
-                ran.steps.extend(done.steps.iter().cloned());
-                if at == self.plan.target {
-                    ran.layers.clone_from(&done.layers);
-                    ran.times.clone_from(&done.memory.times);
-                }
-            }
-        }
-        Ok(ran)
-    }
-
-    /// Stages in their order. While one runs, the tree of the next that needs one is unpacked.
-    fn one_by_one(&self) -> Result<(), Error> {
-        for at in 0..self.plan.stages.len() {
-            if self.skip(at) {
-                continue;
-            }
-            std::thread::scope(|scope| {
-                let next = (at + 1..self.plan.stages.len()).find(|next| self.unpacks_image(*next));
-                let ahead = next.filter(|next| !self.has_tree_ahead(*next));
-                // The stage's own tree first: both would be slower side by side.
-                let mut state = self.open(at)?;
-                let ahead = ahead.filter(|_| state.has_files());
-                let making = ahead.map(|next| scope.spawn(move || self.make_ahead(next)));
-                let outcome = self.steps(at, &mut state).and_then(|()| self.close(at, state));
-                if let Some(making) = making {
-                    making.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                }
-                outcome
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Whether a stage starts by unpacking an image.
-    fn unpacks_image(&self, at: usize) -> bool {
-        self.needs_disk(at, 0) && matches!(self.plan.stages[at].base, StageBase::Image(_))
-    }
-
-    fn has_tree_ahead(&self, at: usize) -> bool {
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&at)
-    }
-
-    /// Unpacks a stage's base before its turn.
-    fn make_ahead(&self, at: usize) {
-        let stage = &self.plan.stages[at];
-        let StageBase::Image(image) = &stage.base else { return };
-        let made = self.images.get(image, &stage.platform).and_then(|resolved| {
-            let mut layers = resolved.layers.clone();
-            layers.extend(self.cached.map(|c| c.leading(at)).unwrap_or_default());
-            let tree = super::extract::unpacked(self, at, &layers)?;
-            let mark = idle::mark(&super::extract::listed(self, &layers, false)?).map_err(unreadable)?;
-            Ok(Ahead { tree, mark, layers: layers.len() })
-        });
-        self.ahead.lock().unwrap_or_else(PoisonError::into_inner).insert(at, made);
-    }
-
-    /// A thread a stage; each waits for the stages it needs. The first failure ends the rest, and
-    /// is the one reported.
-    fn side_by_side(&self) -> Result<(), Error> {
-        let failures = Mutex::new(Vec::new());
-        std::thread::scope(|scope| {
-            for at in 0..self.plan.stages.len() {
-                let failures = &failures;
-                scope.spawn(move || {
-                    if let Err(error) = self.stage(at) {
-                        failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);
-                        self.cancel.abort();
-                        for slot in &self.stages {
-                            slot.changed.notify_all();
-                        }
-                    }
-                });
-            }
-        });
-        let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let (cancelled, real): (Vec<_>, Vec<_>) =
-            failures.into_iter().partition(|e| matches!(e.root(), Error::Cancelled { .. }));
-        real.into_iter().chain(cancelled).next().map_or(Ok(()), Err)
-    }
-
-    /// One stage, from its base to its last step.
-    fn stage(&self, at: usize) -> Result<(), Error> {
-        if self.skip(at) {
-            return Ok(());
-        }
-        let mut state = self.open(at)?;
-        self.steps(at, &mut state)?;
-        self.close(at, state)
-    }
-
-    /// Leaves out a stage that nobody needs.
-    fn skip(&self, at: usize) -> bool {
-        let Some(cached) = self.cached.filter(|c| !c.needs(at)) else { return false };
-        cached.skipped(at);
-        let stage = &self.plan.stages[at];
-        let steps = stage.steps.iter().filter(|s| s.action.has_layer()).map(|step| StepOutcome {
-            stage: stage.name.clone(),
-            instruction: step.text.clone(),
-            duration: Duration::ZERO,
-            cached: true,
-        });
-        let done = Done {
-            layers: Vec::new(),
-            files: RwLock::new(None),
-            steps: steps.collect(),
-            mark: None,
-            memory: Memory::new(self, at),
-        };
-        self.events
-            .info(format!("the stage '{}' is not needed: all that reads it is in the cache", stage.name));
-        self.leave(at, done);
-        true
-    }
-
-    fn open(&self, at: usize) -> Result<StageState, Error> {
+    pub(super) fn open(&self, at: usize) -> Result<StageState, Error> {
         StageState::open(self, at).map_err(|e| e.at(&self.plan.stages[at].place))
     }
 
-    fn steps(&self, at: usize, state: &mut StageState) -> Result<(), Error> {
+    pub(super) fn steps(&self, at: usize, state: &mut StageState) -> Result<(), Error> {
         let stage = &self.plan.stages[at];
         let total = stage.steps.len() + 1;
         for (number, step) in stage.steps.iter().enumerate() {
@@ -269,13 +155,13 @@ impl Executor<'_> {
         Ok(())
     }
 
-    fn close(&self, at: usize, state: StageState) -> Result<(), Error> {
+    pub(super) fn close(&self, at: usize, state: StageState) -> Result<(), Error> {
         let done = state.finish(self, at)?;
         self.leave(at, done);
         Ok(())
     }
 
-    fn leave(&self, at: usize, done: Done) {
+    pub(super) fn leave(&self, at: usize, done: Done) {
         let slot = &self.stages[at];
         *slot.done.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(done));
         slot.changed.notify_all();
@@ -294,19 +180,19 @@ impl Executor<'_> {
         if matches!(step.action, Action::Metadata) {
             return Ok(());
         }
-        let id = StepId { stage: stage.number, step: number + 1 };
+        let id = StepId { stage: at, step: number + 1 };
         let started = Instant::now();
         let position = At { stage: at, step: number };
         if let Some(hit) = state.known(self, position) {
             self.events.send(Event::StepCached {
                 id,
-                stage_name: stage.name.clone(),
+                stage_name: stage.label.clone(),
                 number: number + 2,
                 total,
                 text: step.text.clone(),
                 from: hit.from,
             });
-            let (stage, instruction) = (stage.name.clone(), step.text.clone());
+            let (stage, instruction) = (stage.label.clone(), step.text.clone());
             let duration = started.elapsed();
             state.steps.push(StepOutcome { stage, instruction, duration, cached: true });
             return Ok(());
@@ -316,7 +202,7 @@ impl Executor<'_> {
         }
         self.events.send(Event::StepStarted {
             id,
-            stage_name: stage.name.clone(),
+            stage_name: stage.label.clone(),
             number: number + 2,
             total,
             text: step.text.clone(),
@@ -326,7 +212,7 @@ impl Executor<'_> {
             Ok(layer) => {
                 let duration = started.elapsed();
                 self.events.send(Event::StepFinished { id, duration, layer });
-                let (stage, instruction) = (stage.name.clone(), step.text.clone());
+                let (stage, instruction) = (stage.label.clone(), step.text.clone());
                 state.steps.push(StepOutcome { stage, instruction, duration, cached: false });
                 Ok(())
             }
@@ -407,57 +293,6 @@ impl Executor<'_> {
         }
     }
 
-    /// Whether a stage's layers are wanted: it is the target or what that is built on.
-    pub(super) fn wants_layers(&self, at: usize) -> bool {
-        if self.cached.is_some_and(|c| c.wants_all_layers()) {
-            return true;
-        }
-        let mut above = self.plan.target;
-        loop {
-            if above == at {
-                return true;
-            }
-            match self.plan.stages[above].base {
-                StageBase::Stage(parent) => above = parent,
-                _ => break,
-            }
-        }
-        // In place, a stage that others start from may have to be unpacked again.
-        let serial = self.placement.is_some_and(|p| !p.parallel());
-        serial && self.plan.stages.iter().any(|s| matches!(s.base, StageBase::Stage(p) if p == at))
-    }
-
-    /// Whether a layer of this stage becomes part of the result.
-    pub(super) fn in_result(&self, at: usize) -> bool {
-        let mut above = self.plan.target;
-        while above != at {
-            match self.plan.stages[above].base {
-                StageBase::Stage(parent) => above = parent,
-                _ => return false,
-            }
-        }
-        true
-    }
-
-    /// Whether a stage's files must be on disk for its steps from `from` on: a command runs in it, or
-    /// in a stage built on it.
-    pub(super) fn needs_disk(&self, at: usize, from: usize) -> bool {
-        let stage = &self.plan.stages[at];
-        let Some(cached) = self.cached else { return stage.on_disk };
-        // Where layers are not made, what is known of later steps is of no use.
-        let all_run = !self.wants_layers(at);
-        let command = |s: &Step| matches!(s.action, Action::Run(_));
-        cached.needs_disk(at, from) || (all_run && stage.steps[from..].iter().any(command))
-    }
-
-    /// How many later stages need this one's files.
-    pub(super) fn users(&self, at: usize) -> usize {
-        let starts = |s: &&PlannedStage| matches!(s.base, StageBase::Stage(p) if p == at);
-        let built_on = self.plan.stages.iter().filter(starts).count();
-        let sources = self.plan.stages.iter().flat_map(|s| &s.steps).flat_map(|step| step.action.sources());
-        built_on + sources.filter(|from| matches!(from, CopyFrom::Stage(f) if *f == at)).count()
-    }
-
     /// Reads a finished stage's files from its layers, where nobody needed them so far.
     pub(super) fn list_files(&self, done: &Done) -> Result<(), Error> {
         let mut files = done.files.write().unwrap_or_else(PoisonError::into_inner);
@@ -482,6 +317,6 @@ impl Executor<'_> {
     }
 }
 
-fn unreadable(error: std::io::Error) -> Error {
+pub(super) fn unreadable(error: std::io::Error) -> Error {
     Error::other(format!("cannot look at a stage's files: {error}"))
 }

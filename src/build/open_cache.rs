@@ -1,19 +1,16 @@
 //! Opens the cache of a build.
 
+use std::collections::BTreeSet;
+
 use crate::cache::{Cache, CacheSettings, index_name};
 use crate::config::{BuildConfig, CacheLocation};
 use crate::event::Events;
 use crate::image::{Platform, Reference};
 
-use super::Session;
+use super::session::Session;
 
 /// The cache that the configuration asks for, its indexes already asked for.
-pub(super) fn open(
-    config: &BuildConfig,
-    session: &Session<'_>,
-    platform: &Platform,
-    events: &Events,
-) -> Option<Cache> {
+pub(super) fn open(config: &BuildConfig, session: &Session<'_>, events: &Events) -> Option<Cache> {
     let wanted = &config.cache;
     if wanted.from.is_empty() && wanted.to.is_empty() && !wanted.inline {
         return None;
@@ -25,10 +22,16 @@ pub(super) fn open(
     let image = config.destinations.first();
     let image = image.map(|d| format!("{}/{}", d.registry(), d.repository())).unwrap_or_default();
     let target = config.target.as_deref().unwrap_or_default();
+    let mut platforms = config.platforms.clone();
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    let names: BTreeSet<String> = platforms.iter().map(ToString::to_string).collect();
+    let names = names.into_iter().collect::<Vec<_>>().join(",");
     let settings = CacheSettings {
         config: wanted.clone(),
-        index: index_name(&wanted.scope, &image, target, &platform.to_string()),
-        platform: platform.clone(),
+        index: index_name(&wanted.scope, &image, target, &names),
+        platforms,
         now: jiff::Timestamp::now().as_second(),
         epoch: config.source_date_epoch,
     };

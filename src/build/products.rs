@@ -5,42 +5,48 @@ use std::path::PathBuf;
 
 use crate::config::BuildConfig;
 use crate::event::Events;
-use crate::image::{BlobSource, ImageBlob, LayoutImage, OciLayout, write_docker_archive};
+use crate::image::{BlobSource, Descriptor, ImageBlob, LayoutImage, OciLayout, write_docker_archive};
 
 use super::Error;
-use super::assemble::Image;
+use super::assemble::{Image, Root};
 use super::blobs::{Fetcher, Layer};
 
 /// Writes what was asked for.
 pub(super) fn write(
     config: &BuildConfig,
     fetcher: &Fetcher,
-    image: &Image,
-    layers: &[Layer],
+    images: &[Image],
+    root: &Root,
     events: &Events,
 ) -> Result<(), Error> {
     if config.oci_layout_path.is_none() && config.tar_path.is_none() {
         return Ok(());
     }
-    let files = layers.iter().map(|layer| layer.file(fetcher)).collect::<Result<Vec<_>, _>>()?;
+    let of_image = |image: &Image| image.layers.iter().map(|layer| layer.file(fetcher)).collect();
+    let files: Vec<Vec<PathBuf>> = images.iter().map(of_image).collect::<Result<_, Error>>()?;
     let names = &config.destinations;
     if let Some(path) = &config.oci_layout_path {
-        let own = ImageBlob {
-            descriptor: image.config_descriptor.clone(),
-            source: BlobSource::Bytes(&image.config),
-        };
-        let blobs = std::iter::once(own).chain(layer_blobs(layers, &files)).collect();
-        let descriptor = image.manifest_descriptor.clone();
-        let layout = LayoutImage { descriptor, manifest: &image.manifest, blobs, names };
+        let mut blobs = Vec::new();
+        for (image, files) in images.iter().zip(&files) {
+            blobs.push(own(&image.config_descriptor, &image.config));
+            blobs.extend(layer_blobs(&image.layers, files));
+            blobs.push(own(&image.manifest_descriptor, &image.manifest));
+        }
+        let layout = LayoutImage { descriptor: root.descriptor.clone(), manifest: &root.bytes, blobs, names };
         OciLayout::write(path, &layout).map_err(Error::from_display)?;
         events.info(format!("wrote the OCI layout {}", path.display()));
     }
-    if let Some(path) = &config.tar_path {
-        let blobs: Vec<_> = layer_blobs(layers, &files).collect();
+    if let (Some(path), [image], [files]) = (&config.tar_path, images, files.as_slice()) {
+        let blobs: Vec<_> = layer_blobs(&image.layers, files).collect();
         write_docker_archive(path, &image.config, &blobs, names).map_err(Error::from_display)?;
         events.info(format!("wrote the archive {}", path.display()));
     }
     Ok(())
+}
+
+/// A document of ours.
+fn own<'a>(descriptor: &Descriptor, bytes: &'a [u8]) -> ImageBlob<'a> {
+    ImageBlob { descriptor: descriptor.clone(), source: BlobSource::Bytes(bytes) }
 }
 
 fn layer_blobs<'a>(layers: &'a [Layer], files: &'a [PathBuf]) -> impl Iterator<Item = ImageBlob<'a>> {

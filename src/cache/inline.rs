@@ -38,9 +38,19 @@ impl ImageCache {
         &self.image
     }
 
-    /// The records in the image for a platform; none if there is no image, or none in it. `now` is in
-    /// seconds since 1970.
-    pub(super) async fn index(&self, platform: &Platform, now: i64) -> Result<Option<Index>, CacheError> {
+    /// The records in the images for some platforms; none if there is no image, or none in it. `now`
+    /// is in seconds since 1970.
+    pub(super) async fn index(&self, platforms: &[Platform], now: i64) -> Result<Option<Index>, CacheError> {
+        let mut all: Option<Index> = None;
+        for platform in platforms {
+            if let Some(found) = self.index_for(platform, now).await? {
+                all.get_or_insert_default().entries.extend(found.entries);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn index_for(&self, platform: &Platform, now: i64) -> Result<Option<Index>, CacheError> {
         let garbage = |e: &dyn std::fmt::Display| CacheError::Garbage(e.to_string());
         let raw = match self.registry.manifest(&self.image, Direction::Pull).await {
             Err(RegistryError::Status { status: 404, .. }) => return Ok(None),

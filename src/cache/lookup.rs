@@ -23,8 +23,8 @@ pub struct CacheSettings {
     pub config: CacheConfig,
     /// Name of the build's index.
     pub index: Key,
-    /// The build's platform.
-    pub platform: Platform,
+    /// The build's platforms.
+    pub platforms: Vec<Platform>,
     /// Now, in seconds since 1970.
     pub now: i64,
     /// No layer may hold a time after this.

@@ -73,9 +73,9 @@ impl Place {
                 }))
             }
             Backend::Image(image) => {
-                let (image, platform, now) = (image.clone(), settings.platform.clone(), settings.now);
+                let (image, platforms, now) = (image.clone(), settings.platforms.clone(), settings.now);
                 Some(network.spawn(async move {
-                    let index = tokio::time::timeout(PATIENCE, image.index(&platform, now));
+                    let index = tokio::time::timeout(PATIENCE, image.index(&platforms, now));
                     index.await.unwrap_or_else(|_| late())
                 }))
             }

@@ -24,7 +24,7 @@ pub use device::{DeviceFile, DevicesConfig, StepDevice};
 pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
 pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};
-pub use outcome::{BuildOutcome, CacheOutcome, LayerOutcome, StepOutcome};
+pub use outcome::{BuildOutcome, CacheOutcome, ImageOutcome, LayerOutcome, StepOutcome};
 pub use registry::{ClientCertificate, Mirror, RegistryConfig};
 pub use rootfs::{Isolation, MountConflict, RootfsConfig};
 pub use source::{ContextModes, ContextSource, GitContext, NamedContext};
@@ -49,9 +49,10 @@ pub struct BuildConfig {
     pub build_args: Vec<(String, String)>,
     /// Stage to build, by name or number; the last one if absent.
     pub target: Option<String>,
-    /// Target platform; the host's if absent. No emulation: it selects base manifests and
-    /// stamps the config.
-    pub platform: Option<Platform>,
+    /// Platforms an image each is made for, joined in an index where there are several; none is
+    /// the host's. They select base manifests and stamp the configs; commands of another than the
+    /// host's need an emulator that the kernel knows.
+    pub platforms: Vec<Platform>,
     /// Labels added to the final image; they win over the Dockerfile's, as BuildKit's do.
     pub labels: Vec<(String, String)>,
     /// Annotations of the image manifest.
@@ -98,4 +99,11 @@ pub struct BuildConfig {
     pub cache: CacheConfig,
     /// How much of the modes of context files counts.
     pub context_modes: ContextModes,
+}
+
+impl BuildConfig {
+    /// The first platform that is built for.
+    pub fn platform(&self) -> Platform {
+        self.platforms.first().cloned().unwrap_or_else(Platform::host)
+    }
 }

@@ -7,21 +7,18 @@ use crate::image::{Descriptor, Digest, MediaType, Platform, Reference};
 /// What a build made.
 #[derive(Debug, Clone)]
 pub struct BuildOutcome {
-    /// Digest of the image manifest.
+    /// Digest of what the destinations name: the manifest of the image, or the index of several.
     pub digest: Digest,
-    /// Media type of the image manifest.
+    /// Its media type.
     pub media_type: MediaType,
-    /// Size of the manifest in bytes.
+    /// Its size in bytes.
     pub manifest_size: u64,
-    /// Digest of the image config, docker's image id.
-    pub config_digest: Digest,
-    /// The image's platform.
-    pub platform: Platform,
+    /// The images, one for each platform, in the order asked for; never none.
+    pub images: Vec<ImageOutcome>,
     /// The destinations pushed to, in order; empty when nothing was pushed.
     pub pushed: Vec<Reference>,
-    /// The layers from the bottom, the base's first.
-    pub layers: Vec<LayerOutcome>,
-    /// The steps of the target and of what it needs, in the order of the Dockerfile.
+    /// The steps of the target and of what it needs, in the order of the Dockerfile, platform by
+    /// platform.
     pub steps: Vec<StepOutcome>,
     /// What the cache did; absent where there is none.
     pub cache: Option<CacheOutcome>,
@@ -45,6 +42,39 @@ pub struct CacheOutcome {
 impl BuildOutcome {
     /// Compressed size of all layers in bytes.
     pub fn compressed_size(&self) -> u64 {
+        self.images.iter().map(ImageOutcome::compressed_size).sum()
+    }
+
+    /// Docker's image id: the digest of the config. Several images have the index's, as in BuildKit.
+    pub fn image_id(&self) -> Digest {
+        match self.images.as_slice() {
+            [one] => one.config_digest,
+            _ => self.digest,
+        }
+    }
+
+    /// The platforms, with commas between them.
+    pub fn platforms(&self) -> String {
+        self.images.iter().map(|image| image.platform.to_string()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The image for one platform.
+#[derive(Debug, Clone)]
+pub struct ImageOutcome {
+    /// Digest of its manifest.
+    pub digest: Digest,
+    /// Digest of its config.
+    pub config_digest: Digest,
+    /// Its platform.
+    pub platform: Platform,
+    /// The layers from the bottom, the base's first.
+    pub layers: Vec<LayerOutcome>,
+}
+
+impl ImageOutcome {
+    /// Compressed size of all layers in bytes.
+    pub fn compressed_size(&self) -> u64 {
         self.layers.iter().map(|l| l.descriptor.size).sum()
     }
 }
@@ -63,7 +93,7 @@ pub struct LayerOutcome {
 /// One step that was carried out.
 #[derive(Debug, Clone)]
 pub struct StepOutcome {
-    /// The stage's name, or its number.
+    /// The stage's name, or its number; with the platform where there are several.
     pub stage: String,
     /// The instruction as written.
     pub instruction: String,

@@ -14,7 +14,7 @@ use super::lower::Lowering;
 use super::metadata::{DEFAULT_PATH, set_env};
 use super::names::Names;
 use super::scope::Scope;
-use super::step::{Action, CopyFrom, FromImage, Place, Plan, PlannedStage, StageBase};
+use super::step::{Action, CopyFrom, FromImage, Place, Plan, PlannedImage, PlannedStage, StageBase};
 
 /// What planning needs to know of a base image.
 #[derive(Debug, Clone)]
@@ -150,6 +150,10 @@ impl<'a, B: Bases> Planner<'a, B> {
         let place = Place { source: self.source().clone(), span: stage.span };
         let platform = self.names.platform(stage)?;
         let (base, mut config, scope) = self.base(number, stage, &place, &platform)?;
+        let platform = match &base {
+            StageBase::Stage(parent) => self.planned[parent].0.platform.clone(),
+            _ => platform,
+        };
         let arguments = self.inputs.arguments;
         let globals = self.names.globals.clone();
         let mut instructions = self.triggers(stage, &config.config.on_build)?;
@@ -180,6 +184,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         let Lowering { steps, config, scope, .. } = lowering;
         let planned = PlannedStage {
             number,
+            label: name.clone(),
             name,
             base,
             platform,
@@ -277,8 +282,10 @@ impl<'a, B: Bases> Planner<'a, B> {
         }
         let target = position(target);
         let platform = self.inputs.arguments.platform();
-        inherit::finish(&mut stages[target].config, platform, self.inputs.platform_given);
-        Plan { stages, target, epoch }
+        let mut config = stages[target].config.clone();
+        inherit::finish(&mut config, platform, self.inputs.platform_given);
+        let image = PlannedImage { stage: target, platform: platform.clone(), config };
+        Plan { stages, images: vec![image], epoch }
     }
 }
 

@@ -15,6 +15,7 @@ mod graph;
 mod history;
 mod inherit;
 mod lower;
+mod merge;
 mod metadata;
 mod mount;
 mod names;
@@ -29,9 +30,10 @@ mod tests;
 pub use arguments::{Arguments, PROXY_ARGUMENTS};
 pub use checks::{BaseConfig, Ignore, Limits, Survey};
 pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
+pub use merge::merge;
 pub use mount::{Access, CacheMount, FileOwner, RunMount, RunMountKind, RunNetwork, RunSecurity, Sharing};
 pub use outline::{Outline, OutlineArg, OutlineMount, Target, outline, targets};
 pub use step::{
-    Action, CopyFrom, CopySource, CopyStep, FromImage, Ownership, Place, Plan, PlannedStage, RunStep, Script,
-    StageBase, Step, WorkdirStep,
+    Action, CopyFrom, CopySource, CopyStep, FromImage, Ownership, Place, Plan, PlannedImage, PlannedStage,
+    RunStep, Script, StageBase, Step, WorkdirStep,
 };

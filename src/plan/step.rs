@@ -10,24 +10,41 @@ use super::mount::{RunMount, RunMountKind, RunNetwork, RunSecurity};
 /// What a build will do.
 #[derive(Debug)]
 pub struct Plan {
-    /// The stages that are needed, in the order of the Dockerfile.
+    /// The stages that are needed: those of each platform in the order of the Dockerfile, each
+    /// after all that it needs.
     pub stages: Vec<PlannedStage>,
-    /// Position in `stages` of the stage whose image is the result: always the last.
-    pub target: usize,
+    /// The images to be made, one for each platform, in the order asked for.
+    pub images: Vec<PlannedImage>,
     /// Seconds since 1970 that the Dockerfile asks for as the time of everything made, with an
     /// `ARG SOURCE_DATE_EPOCH=…` before its first `FROM`.
     pub epoch: Option<i64>,
 }
 
 impl Plan {
-    /// The stages whose layers are in the image: the target, and those it goes on from.
-    pub fn result_chain(&self) -> Vec<usize> {
-        let mut chain = vec![self.target];
-        while let Some(StageBase::Stage(parent)) = chain.last().map(|at| &self.stages[*at].base) {
-            chain.push(*parent);
+    /// For each stage whether its layers are in an image: it is one's last stage, or one goes on from it.
+    pub fn in_images(&self) -> Vec<bool> {
+        let mut inside = vec![false; self.stages.len()];
+        for image in &self.images {
+            let mut at = image.stage;
+            inside[at] = true;
+            while let StageBase::Stage(parent) = self.stages[at].base {
+                inside[parent] = true;
+                at = parent;
+            }
         }
-        chain
+        inside
     }
+}
+
+/// An image to be made.
+#[derive(Debug)]
+pub struct PlannedImage {
+    /// Position in [`Plan::stages`] of the stage whose layers it has.
+    pub stage: usize,
+    /// The platform it is for.
+    pub platform: Platform,
+    /// Its config, without the layers that the steps will add.
+    pub config: ImageConfig,
 }
 
 /// A stage that is needed.
@@ -37,6 +54,8 @@ pub struct PlannedStage {
     pub number: usize,
     /// Its name, or `stage-N`.
     pub name: String,
+    /// The name as people are shown it: with the platform where there are several.
+    pub label: String,
     /// What it starts from.
     pub base: StageBase,
     /// The platform of its base.
@@ -57,7 +76,7 @@ pub struct PlannedStage {
 }
 
 /// What a stage starts from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StageBase {
     /// `FROM scratch`
     Scratch,
@@ -122,7 +141,7 @@ pub struct Step {
 }
 
 /// What a step does to files.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Nothing: config and history only.
     Metadata,
@@ -215,7 +234,7 @@ pub struct Script {
 }
 
 /// Files to copy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyStep {
     /// Whether it is `ADD`: archives of the context are unpacked.
     pub add: bool,
@@ -240,7 +259,7 @@ pub struct CopyStep {
 }
 
 /// A source of a copy, expanded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CopySource {
     /// A path or pattern.
     Path(String),
@@ -275,7 +294,7 @@ pub enum CopyFrom {
 pub struct Ownership(pub String);
 
 /// A working directory to make.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct WorkdirStep {
     /// Absolute.
     pub path: String,

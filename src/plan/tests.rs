@@ -7,6 +7,7 @@ use crate::config::NamedContext;
 use crate::dockerfile::{Source, parse};
 use crate::image::{ImageConfig, Platform};
 
+mod merged;
 mod parity;
 mod places;
 
@@ -77,7 +78,7 @@ impl Given<'_> {
 }
 
 fn history(plan: &Plan) -> Vec<(String, bool)> {
-    let config = &plan.stages[plan.target].config;
+    let config = &plan.images[0].config;
     config.history.iter().map(|h| (h.created_by.clone().unwrap(), h.empty_layer)).collect()
 }
 
@@ -193,7 +194,7 @@ fn onbuild_triggers_run_first_and_once() {
     base.config.env = vec!["PATH=/bin".into()];
     let text = "FROM scratch AS lib\nCOPY a /x\nFROM triggers\nLABEL t=$T\n";
     let plan = Given { bases: Fixed(BTreeMap::from([("triggers", base)])), ..given(text) }.plan();
-    let target = &plan.stages[plan.target];
+    let target = &plan.stages[plan.images[0].stage];
     assert_eq!(target.config.config.labels["t"], "1");
     assert!(target.config.config.on_build.is_empty());
     assert_eq!(plan.stages.len(), 2, "the trigger needs the other stage");
@@ -245,7 +246,7 @@ fn what_cannot_be_done_names_the_way_out() {
 
 fn mounts(instructions: &str) -> Vec<RunMount> {
     let plan = given(&format!("FROM scratch AS a\nRUN true\nFROM scratch\n{instructions}\n")).plan();
-    plan.stages[plan.target]
+    plan.stages[plan.images[0].stage]
         .steps
         .iter()
         .find_map(|s| match &s.action {

@@ -55,7 +55,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         push,
         build_args,
         target: target(flags)?,
-        platform: platform(&flags.custom_platform)?,
+        platforms: platforms(flags)?,
         labels: pairs("--label", &flags.label)?,
         annotations: pairs("--annotation", &flags.annotation)?,
         build_contexts: flags.build_context.iter().map(|c| places::named(c)).collect::<Result<_, _>>()?,
@@ -144,12 +144,32 @@ fn target(flags: &Flags) -> Result<Option<String>, Usage> {
     }
 }
 
-pub(crate) fn platform(text: &str) -> Result<Option<Platform>, Usage> {
+/// The platforms, each once, in the order given.
+fn platforms(flags: &Flags) -> Result<Vec<Platform>, Usage> {
+    let mut all: Vec<Platform> = Vec::new();
+    for text in &flags.platform {
+        match platform("--platform", text.trim())? {
+            Some(one) if !all.contains(&one) => all.push(one),
+            _ => {}
+        }
+    }
+    match platform("--custom-platform", &flags.custom_platform)? {
+        Some(one) if all.is_empty() => all.push(one),
+        Some(one) if all != [one.clone()] => {
+            return Err(Usage::new(format!("--custom-platform={one} and --platform contradict each other"))
+                .help("give --platform alone, with commas between several"));
+        }
+        _ => {}
+    }
+    Ok(all)
+}
+
+/// The platform that a flag names, if any.
+pub(crate) fn platform(flag: &str, text: &str) -> Result<Option<Platform>, Usage> {
     match text {
         "" => Ok(None),
         text => {
-            let platform: Platform =
-                text.parse().map_err(|e| Usage::new(format!("--custom-platform: {e}")))?;
+            let platform: Platform = text.parse().map_err(|e| Usage::new(format!("{flag}: {e}")))?;
             if platform.os == "windows" {
                 return Err(Usage::new(format!(
                     "images for {platform} cannot be built: only Linux ones can"

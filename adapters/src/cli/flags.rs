@@ -48,7 +48,11 @@ pub(crate) struct Flags {
     /// Stage to build; the last one by default
     #[arg(long, value_name = "STAGE")]
     pub(crate) target: Vec<String>,
-    /// Platform of base images and of the result; the host's by default
+    /// Platforms of base images and of the result, with commas or repeated: an image each, and an index of
+    /// several; the host's by default
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+    /// As --platform, for one
     #[arg(
         long,
         alias = "customPlatform",

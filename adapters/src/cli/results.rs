@@ -1,7 +1,7 @@
 //! What came out of a build, by names that programs read.
 
 use serde_json::{Value, json};
-use yadokari::config::{BuildConfig, BuildOutcome};
+use yadokari::config::{BuildConfig, BuildOutcome, ImageOutcome};
 use yadokari::image::{Digest, Reference};
 
 use crate::usage::Usage;
@@ -55,9 +55,9 @@ impl Name {
     /// Its value; none of what names an image in a registry where nothing was pushed.
     pub(crate) fn value(self, config: &BuildConfig, outcome: &BuildOutcome) -> Option<String> {
         match self.output {
-            "image-id" => Some(outcome.config_digest.to_string()),
+            "image-id" => Some(outcome.image_id().to_string()),
             "size" => Some(outcome.compressed_size().to_string()),
-            "platform" => Some(outcome.platform.to_string()),
+            "platform" => Some(outcome.platforms()),
             "metadata" => Some(metadata(config, outcome).to_string()),
             _ => self.of_pushed(&outcome.pushed, &outcome.digest),
         }
@@ -98,24 +98,28 @@ pub(crate) fn environment(config: &BuildConfig, outcome: &BuildOutcome) -> Strin
 pub(crate) fn metadata(config: &BuildConfig, outcome: &BuildOutcome) -> Value {
     let names: Vec<String> = config.destinations.iter().map(Reference::whole).collect();
     let mut metadata = json!({
-        "containerimage.config.digest": outcome.config_digest.to_string(),
         "containerimage.descriptor": {
             "mediaType": outcome.media_type.to_string(),
             "digest": outcome.digest.to_string(),
             "size": outcome.manifest_size,
-            "annotations": { "config.digest": outcome.config_digest.to_string() },
-            "platform": platform(outcome),
         },
         "containerimage.digest": outcome.digest.to_string(),
     });
+    // An index has neither a config nor a platform.
+    if let [image] = outcome.images.as_slice() {
+        let config = image.config_digest.to_string();
+        metadata["containerimage.descriptor"]["annotations"] = json!({ "config.digest": config });
+        metadata["containerimage.descriptor"]["platform"] = platform(image);
+        metadata["containerimage.config.digest"] = config.into();
+    }
     if !names.is_empty() {
         metadata["image.name"] = names.join(",").into();
     }
     metadata
 }
 
-fn platform(outcome: &BuildOutcome) -> Value {
-    let text = outcome.platform.to_string();
+fn platform(image: &ImageOutcome) -> Value {
+    let text = image.platform.to_string();
     let mut parts = text.split('/');
     let mut platform = json!({ "os": parts.next(), "architecture": parts.next() });
     if let Some(variant) = parts.next() {

@@ -109,7 +109,7 @@ pub(crate) fn warm(flags: &WarmFlags, env: &Env) -> Result<u8, Usage> {
         dockerfile: Some(PathBuf::from(&flags.dockerfile)).filter(|d| !d.as_os_str().is_empty()),
         build_args: config::build_args(&flags.build_arg, env)?,
         directory: PathBuf::from(&flags.cache_dir),
-        platform: config::platform(&flags.custom_platform)?,
+        platform: config::platform("--custom-platform", &flags.custom_platform)?,
         registry: registries::config(&flags.registry, env)?,
         keychain: credentials::sources(env, None, &credentials::helpers(&flags.registry.credential_helpers)?),
     };

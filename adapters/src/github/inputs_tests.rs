@@ -71,7 +71,8 @@ honoured! {
     no_cache_filters: ["NO-CACHE-FILTERS" = "a,b"] => |j| assert_eq!(j.config.cache.no_cache_stages, ["a", "b"]);
     outputs: ["OUTPUTS" = "type=docker,dest=image.tar"] => |j| assert_eq!(j.config.tar_path.as_deref(), Some(Path::new("image.tar")));
     outputs_of_a_registry: ["OUTPUTS" = "type=image,name=h.io/r:1,push=true"] => |j| assert_eq!((names(j), j.config.push), (vec!["h.io/r:1".to_owned()], true));
-    platforms: ["PLATFORMS" = "linux/arm64"] => |j| assert_eq!(j.config.platform.as_ref().map(ToString::to_string).as_deref(), Some("linux/arm64"));
+    platforms: ["PLATFORMS" = "linux/arm64"] => |j| assert_eq!(j.config.platforms.first().map(ToString::to_string).as_deref(), Some("linux/arm64"));
+    several_platforms: ["PLATFORMS" = "linux/amd64, linux/arm/v7\nlinux/amd64"] => |j| assert_eq!(j.config.platforms.iter().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64", "linux/arm/v7"]);
     provenance: ["PROVENANCE" = "false"] => |j| assert!(!j.config.push);
     pull: ["PULL" = "true"] => |j| assert!(j.config.cache.bases.is_none());
     push: ["PUSH" = "true", "TAGS" = "h.io/r:1"] => |j| assert!(j.config.push);
@@ -129,7 +130,6 @@ refused! {
     load: "LOAD" = "true" => "docker engine";
     outputs_to_an_engine: "OUTPUTS" = "type=docker" => "docker engine";
     outputs_of_files: "OUTPUTS" = "dist" => "dist";
-    platforms: "PLATFORMS" = "linux/amd64,linux/arm64" => "platforms";
     provenance: "PROVENANCE" = "mode=max" => "provenance";
     sbom: "SBOM" = "true" => "sbom";
     push_without_tags: "PUSH" = "true" => "no tags";

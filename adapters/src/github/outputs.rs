@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use yadokari::config::BuildOutcome;
 use yadokari::image::{Digest, Reference};
 
@@ -34,7 +34,7 @@ pub(super) fn outputs(
 ) -> String {
     let mut all = vec![
         ("digest", outcome.digest.to_string()),
-        ("imageid", outcome.config_digest.to_string()),
+        ("imageid", outcome.image_id().to_string()),
         ("metadata", results::metadata(&job.config, outcome).to_string()),
         ("size", outcome.compressed_size().to_string()),
         ("platform-digests", platform_digests(outcome)),
@@ -122,9 +122,9 @@ fn without_rules(job: &Job, pushed: &[Reference]) -> Metadata {
 
 /// The manifest of each platform, as JSON.
 fn platform_digests(outcome: &BuildOutcome) -> String {
-    let mut digests = Map::new();
-    digests.insert(outcome.platform.to_string(), Value::from(outcome.digest.to_string()));
-    Value::Object(digests).to_string()
+    let digests =
+        outcome.images.iter().map(|image| (image.platform.to_string(), image.digest.to_string().into()));
+    Value::Object(digests.collect()).to_string()
 }
 
 /// metadata-action's outputs.

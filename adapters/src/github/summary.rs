@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use yadokari::config::{BuildOutcome, LayerOutcome, StepOutcome};
+use yadokari::config::{BuildOutcome, ImageOutcome, LayerOutcome, StepOutcome};
 
 use super::join::Joined;
 use crate::cli::progress::text::{bytes, clean, seconds};
@@ -38,11 +38,13 @@ impl Summary<'_> {
             let _ = writeln!(out, "| {name} | {value} |"); // writing to a String cannot fail
         };
         row("Digest", &code(&outcome.digest.to_string()));
-        row("Platform", &code(&outcome.platform.to_string()));
+        if let [image] = outcome.images.as_slice() {
+            row("Platform", &code(&image.platform.to_string()));
+            row("Size", &format!("{} in {} layers", bytes(image.compressed_size()), image.layers.len()));
+        }
         for reference in outcome.pushed.iter().take(MOST_ROWS) {
             row("Tag", &code(&reference.whole()));
         }
-        row("Size", &format!("{} in {} layers", bytes(outcome.compressed_size()), outcome.layers.len()));
         row("Time", &seconds(outcome.duration));
         if let Some(cache) = &outcome.cache {
             let known = format!("{} of {} steps known", cache.hits, cache.hits + cache.misses);
@@ -52,8 +54,12 @@ impl Summary<'_> {
         if let Some(first) = outcome.pushed.first() {
             let _ = writeln!(out, "\n```\ndocker pull {}@{}\n```", place(first), outcome.digest);
         }
+        platforms(&outcome.images, &mut out);
         self.steps(&outcome.steps, &mut out);
-        self.layers(&outcome.layers, &mut out);
+        for image in &outcome.images {
+            let of = if outcome.images.len() > 1 { format!(" of {}", image.platform) } else { String::new() };
+            self.layers(&of, &image.layers, &mut out);
+        }
         self.findings(&mut out);
         out.push('\n');
         out
@@ -102,11 +108,11 @@ impl Summary<'_> {
     }
 
     /// New layers one by one, the base's together.
-    fn layers(&self, layers: &[LayerOutcome], out: &mut String) {
+    fn layers(&self, of: &str, layers: &[LayerOutcome], out: &mut String) {
         if layers.is_empty() {
             return;
         }
-        out.push_str("\n#### Layers\n\n| Made by | Size |\n|---|--:|\n");
+        let _ = write!(out, "\n#### Layers{of}\n\n| Made by | Size |\n|---|--:|\n");
         let (base, new): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.from_base);
         if !base.is_empty() {
             let size: u64 = base.iter().map(|layer| layer.descriptor.size).sum();
@@ -140,6 +146,20 @@ impl Summary<'_> {
         let text = self.redactor.redact(clean(text.replace(['\n', '\r'], " ").as_bytes()));
         code(&text.chars().take(LONGEST_TEXT).collect::<String>())
     }
+}
+
+/// The images of an index.
+fn platforms(images: &[ImageOutcome], out: &mut String) {
+    if images.len() < 2 {
+        return;
+    }
+    out.push_str("\n#### Platforms\n\n| Platform | Digest | Layers | Size |\n|---|---|--:|--:|\n");
+    for image in images.iter().take(MOST_ROWS) {
+        let (platform, digest) = (code(&image.platform.to_string()), code(&image.digest.to_string()));
+        let size = bytes(image.compressed_size());
+        let _ = writeln!(out, "| {platform} | {digest} | {} | {size} |", image.layers.len());
+    }
+    more(images.len(), "platforms", out);
 }
 
 fn place(reference: &yadokari::image::Reference) -> String {

@@ -16,7 +16,7 @@ const VARIABLES: usize = 20;
 /// not there. Every name ends with `suffix`. Also, what had to be left out.
 pub(super) fn of(outcome: &BuildOutcome, suffix: &str) -> (String, Option<String>) {
     let mut text = format!("IMAGE_DIGEST{suffix}={}\n", outcome.digest);
-    text += &format!("IMAGE_ID{suffix}={}\n", outcome.config_digest);
+    text += &format!("IMAGE_ID{suffix}={}\n", outcome.image_id());
     text += &format!("IMAGE_SIZE{suffix}={}\n", outcome.compressed_size());
     let dropped = names(&outcome.pushed, &outcome.digest, suffix, &mut text);
     (text, dropped)

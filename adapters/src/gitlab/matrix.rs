@@ -16,11 +16,12 @@ const LONGEST: u64 = 4096;
 
 /// Which of several jobs this is.
 #[derive(Debug)]
-pub(super) struct Leg(Option<Platform>);
+pub(super) struct Leg(Option<String>);
 
-/// A platform as a part of a tag or file name: `linux-arm64`.
-pub(super) fn slug(platform: &Platform) -> String {
-    platform.to_string().replace(['/', ':'], "-")
+/// Platforms as a part of a tag or file name: `linux-arm64`.
+pub(super) fn slugs<'a>(platforms: impl Iterator<Item = &'a Platform>) -> String {
+    let slugs: Vec<String> = platforms.map(|p| p.to_string().replace(['/', ':'], "-")).collect();
+    slugs.join("-")
 }
 
 /// The images that the other jobs left in a directory, a file each.
@@ -55,11 +56,14 @@ impl Leg {
         if total < 2 {
             return Ok(Leg(None));
         }
-        let platform = match read.settings.items(Key::Platforms).first() {
-            Some(text) => text.parse().map_err(|e| Usage::new(format!("input platform: {e}")))?,
-            None => Platform::host(),
-        };
-        Ok(Leg(Some(platform)))
+        let texts = read.settings.items(Key::Platforms);
+        let parsed = texts.iter().map(|text| text.parse());
+        let mut platforms: Vec<Platform> =
+            parsed.collect::<Result<_, _>>().map_err(|e| Usage::new(format!("input platform: {e}")))?;
+        if platforms.is_empty() {
+            platforms.push(Platform::host());
+        }
+        Ok(Leg(Some(slugs(platforms.iter()))))
     }
 
     /// What the names of results end with, for reports of all jobs are put together: `_linux_arm64`.
@@ -67,13 +71,13 @@ impl Leg {
         let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
         self.0
             .as_ref()
-            .map_or(String::new(), |p| format!("_{}", slug(p).chars().map(plain).collect::<String>()))
+            .map_or(String::new(), |slug| format!("_{}", slug.chars().map(plain).collect::<String>()))
     }
 
     /// A tag of this job's own: `v1-linux-arm64`. The tag itself is for the index.
     pub(super) fn tag(&self, tag: &str) -> String {
         match &self.0 {
-            Some(platform) => format!("{tag}-{}", slug(platform)),
+            Some(slug) => format!("{tag}-{slug}"),
             None => tag.to_owned(),
         }
     }

@@ -217,7 +217,7 @@ impl Reporter for Gitlab {
         files::write(&self.dotenv, text.as_bytes())?;
         if let Some(first) = outcome.pushed.first() {
             let reference = format!("{}/{}@{}\n", first.registry(), first.repository(), outcome.digest);
-            let name = matrix::slug(&outcome.platform);
+            let name = matrix::slugs(outcome.images.iter().map(|image| &image.platform));
             files::write(&self.digests.join(name), reference.as_bytes())?;
             let links = links::of(&outcome.pushed, &outcome.digest, self.page.as_deref());
             files::write(&self.links, links.as_bytes())?;

@@ -156,10 +156,13 @@ fn outcome(pushed: &[String]) -> BuildOutcome {
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,
-        config_digest: Digest::of(b"c"),
-        platform: Platform::host(),
+        images: vec![yadokari::config::ImageOutcome {
+            digest: Digest::of(b"m"),
+            config_digest: Digest::of(b"c"),
+            platform: Platform::host(),
+            layers: Vec::new(),
+        }],
         pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
-        layers: Vec::new(),
         steps: Vec::new(),
         duration: Duration::ZERO,
     }
@@ -194,14 +197,14 @@ fn the_reports_are_what_gitlab_reads() {
         "IMAGE_URL=registry.gl.io/g/p:a".to_owned(),
         format!("IMAGE_REF=registry.gl.io/g/p@{digest}"),
         "IMAGE_TAGS=registry.gl.io/g/p:a,r.io/g/p:b".to_owned(),
-        format!("IMAGE_ID={}", outcome.config_digest),
+        format!("IMAGE_ID={}", outcome.image_id()),
         "docker_image=registry.gl.io/g/p:a".to_owned(),
         format!("docker_image_digest=registry.gl.io/g/p@{digest}"),
         "docker_image_tag=a".to_owned(),
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
     }
-    let name = matrix::slug(&outcome.platform);
+    let name = matrix::slugs([&outcome.images[0].platform].into_iter());
     assert_eq!(read(&format!("yadokari-digests/{name}")), format!("registry.gl.io/g/p@{digest}\n"));
     let links: serde_json::Value = serde_json::from_str(&read("yadokari-links.json")).unwrap();
     let link = |n: usize| links["images"][n]["external_link"]["url"].as_str().unwrap().to_owned();

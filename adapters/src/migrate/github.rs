@@ -12,7 +12,8 @@ pub(super) fn rewrite(document: &Node, edits: &mut Edits<'_>) {
     for job in jobs.chain(document.get("runs")) {
         let steps = job.get("steps").map_or(&[][..], Node::items);
         if steps.iter().any(|step| action(step) == Some("docker/build-push-action")) {
-            steps.iter().for_each(|step| rewrite_step(step, edits));
+            let emulated = steps.iter().any(names_platforms);
+            steps.iter().for_each(|step| rewrite_step(step, emulated, edits));
         }
         for step in steps {
             if let Some(
@@ -30,7 +31,13 @@ fn action(step: &Node) -> Option<&str> {
     step.get("uses").and_then(Node::text)?.split('@').next()
 }
 
-fn rewrite_step(step: &Node, edits: &mut Edits<'_>) {
+/// Whether a step builds for platforms that it names: commands of theirs may need an emulator.
+fn names_platforms(step: &Node) -> bool {
+    let platforms = step.get("with").and_then(|with| with.get("platforms")).and_then(Node::text);
+    platforms.is_some_and(|text| !text.trim().is_empty())
+}
+
+fn rewrite_step(step: &Node, emulated: bool, edits: &mut Edits<'_>) {
     let Some(uses) = step.get("uses") else { return };
     match action(step) {
         Some("docker/build-push-action") => {
@@ -39,10 +46,19 @@ fn rewrite_step(step: &Node, edits: &mut Edits<'_>) {
             edits.remark(uses, "pin the action to a release: @main moves");
             inputs(step, edits);
         }
+        Some("docker/setup-qemu-action") if emulated => {
+            edits.remark(
+                step,
+                "docker/setup-qemu-action stays: commands of other platforms need it, and steps FROM --platform=$BUILDPLATFORM do not",
+            );
+        }
         Some(name @ ("docker/setup-buildx-action" | "docker/setup-qemu-action"))
             if step.get("id").is_none() =>
         {
-            edits.remark(step, format!("{name} is taken out: there is no daemon and no emulation"));
+            edits.remark(
+                step,
+                format!("{name} is taken out: there is no daemon, and one platform needs no emulation"),
+            );
             edits.remove(step, step);
         }
         Some(name @ ("docker/setup-buildx-action" | "docker/setup-qemu-action")) => {
@@ -62,10 +78,6 @@ fn inputs(step: &Node, edits: &mut Edits<'_>) {
             "load" if on => edits.remark(
                 name,
                 "load is refused, because there is no docker engine: outputs: type=docker,dest=image.tar writes an archive",
-            ),
-            "platforms" if text.contains([',', '\n']) => edits.remark(
-                name,
-                "several platforms are built by a job each (strategy.matrix), on runners of those platforms",
             ),
             "provenance" | "sbom" | "attests" if on => {
                 edits.remark(name, "attestations may be refused; actions/attest attests the output digest");

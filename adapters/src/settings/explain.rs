@@ -105,7 +105,8 @@ fn build(job: &Job) -> Vec<(String, String)> {
     row("dockerfile", config.dockerfile.display().to_string());
     row("target", config.target.clone().unwrap_or_else(|| "the last stage".to_owned()));
     let host = || format!("{} (this machine's)", yadokari::image::Platform::host());
-    row("platform", config.platform.as_ref().map_or_else(host, ToString::to_string));
+    let platforms: Vec<String> = config.platforms.iter().map(ToString::to_string).collect();
+    row("platform", if platforms.is_empty() { host() } else { platforms.join(", ") });
     for destination in &config.destinations {
         let verb = if config.push { "push to" } else { "name, not pushed" };
         row(verb, Reference::whole(destination));

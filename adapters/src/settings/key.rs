@@ -93,7 +93,7 @@ keys! {
     Git "git" List(Commas), Replaced, Flag("--git"), "How a git context is fetched";
     Dockerfile "dockerfile" Text, Replaced, Flag("--dockerfile"), "Path of the Dockerfile";
     Target "target" Text, Replaced, Flag("--target"), "Stage to build";
-    Platforms "platforms" List(Commas), Replaced, Flag("--custom-platform"), "Platform of base images and of the result";
+    Platforms "platforms" List(Commas), Replaced, Flag("--platform"), "Platforms of base images and of the result";
     Destinations "destinations" List(Commas), Replaced, Flag("--destination"), "Whole references to push to";
     Image "image" List(Commas), Replaced, Apart, "Repository that tags are of, or a whole reference";
     Tags "tags" List(Commas), Replaced, Apart, "Tags of image, or whole references";

@@ -183,14 +183,6 @@ impl Settings {
 
     /// Refuses what would give another image, or none.
     fn refuse(&self) -> Result<(), Usage> {
-        let platforms = self.items(Key::Platforms);
-        if platforms.iter().flat_map(|p| p.split(',')).count() > 1 {
-            return Err(Usage::new(format!(
-                "several platforms ({}) are not supported yet",
-                platforms.join(", ")
-            ))
-            .help("run a job for each platform, each with a tag of its own"));
-        }
         let off = |text: &str| ["false", "no", "0"].contains(&text.to_ascii_lowercase().as_str());
         for key in [Key::Sbom, Key::Provenance] {
             if let Some(origin) = self.origin(key).filter(|_| self.text(key).is_some_and(|text| !off(text))) {

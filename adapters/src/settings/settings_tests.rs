@@ -102,7 +102,7 @@ fn every_key_lands() {
     assert_eq!(config.context, yadokari::config::ContextSource::Directory("app".into()));
     assert_eq!(config.dockerfile, std::path::Path::new("app/Dockerfile"));
     assert_eq!(config.target.as_deref(), Some("release"));
-    assert_eq!(config.platform.as_ref().map(ToString::to_string).as_deref(), Some("linux/arm64"));
+    assert_eq!(config.platforms.first().map(ToString::to_string).as_deref(), Some("linux/arm64"));
     let args: Vec<String> = config.build_args.iter().map(|(k, v)| format!("{k}={v}")).collect();
     assert_eq!(args, ["SOURCE_DATE_EPOCH=1769860800", "A=1,2", "B=two words", "C=--x"]);
     assert_eq!(config.source_date_epoch, Some(1_769_860_800));

@@ -87,13 +87,17 @@ pub(crate) fn front(words: &[String]) -> Result<Front, Usage> {
 /// What stands in a tag for the platform. A matrix's builds share their parameters, and need tags of their own.
 const PLATFORM: &str = "{{platform}}";
 
-/// The platform as a part of a tag: `linux-arm64`.
+/// The platforms as a part of a tag: `linux-arm64`.
 fn slug(read: &Read) -> Result<String, Usage> {
-    let platform = match read.settings.items(Key::Platforms).first() {
-        Some(text) => text.parse().map_err(|e| Usage::new(format!("parameter PLATFORM: {e}")))?,
-        None => Platform::host(),
-    };
-    Ok(platform.to_string().replace('/', "-"))
+    let mut platforms = Vec::new();
+    for text in read.settings.items(Key::Platforms) {
+        platforms.push(text.parse().map_err(|e| Usage::new(format!("parameter PLATFORM: {e}")))?);
+    }
+    if platforms.is_empty() {
+        platforms.push(Platform::host());
+    }
+    let slugs: Vec<String> = platforms.iter().map(|p| p.to_string().replace('/', "-")).collect();
+    Ok(slugs.join("-"))
 }
 
 /// Reads the sections: `--name` and its words, up to the next. What takes one value takes the next word,

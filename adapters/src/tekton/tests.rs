@@ -22,10 +22,13 @@ fn outcome(pushed: &[&str]) -> BuildOutcome {
         digest: Digest::of(b"m"),
         media_type: MediaType::from(MediaType::OCI_MANIFEST),
         manifest_size: 1,
-        config_digest: Digest::of(b"c"),
-        platform: Platform::host(),
+        images: vec![yadokari::config::ImageOutcome {
+            digest: Digest::of(b"m"),
+            config_digest: Digest::of(b"c"),
+            platform: Platform::host(),
+            layers: Vec::new(),
+        }],
         pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
-        layers: Vec::new(),
         steps: Vec::new(),
         duration: Duration::ZERO,
     }

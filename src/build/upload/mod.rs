@@ -2,7 +2,7 @@
 
 mod early;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +29,8 @@ pub(super) struct Uploads {
     registry: Registry,
     /// One reference for each repository, in the order of the destinations.
     repositories: Vec<Reference>,
+    /// What is under way or done, so that images that share a blob send it once.
+    begun: Mutex<BTreeSet<Digest>>,
     running: Mutex<Vec<Task<Result<(), RegistryError>>>>,
     /// Become true when a file of ours is in all repositories.
     done: Mutex<BTreeMap<Digest, watch::Receiver<bool>>>,
@@ -47,6 +49,7 @@ impl Uploads {
             network: network.clone(),
             registry: registry.clone(),
             repositories,
+            begun: Mutex::default(),
             running: Mutex::default(),
             done: Mutex::default(),
         }
@@ -69,8 +72,13 @@ impl Uploads {
 
     /// Begins to send a layer.
     pub(super) fn layer(&self, layer: &Layer) {
+        if !self.is_new(&layer.descriptor) {
+            return;
+        }
         match &layer.blob {
-            Blob::Packed(path) => self.packed(&layer.descriptor, path.clone(), Uploading::default()),
+            Blob::Packed(path) => {
+                self.send(&layer.descriptor, path.clone(), Uploading::default(), None);
+            }
             Blob::Base(base) => match &base.source {
                 ImageSource::Layout(layout) => {
                     let path = layout.blob_path(&layer.descriptor.digest);
@@ -94,7 +102,15 @@ impl Uploads {
     /// Brings what was begun for a file to its end, and begins the rest. The second repository of
     /// a registry mounts it from the first.
     pub(super) fn packed(&self, descriptor: &Descriptor, path: PathBuf, begun: Uploading) {
-        self.send(descriptor, path, begun, None);
+        // Another platform's image may have the same layer; what was begun is cancelled then.
+        if self.is_new(descriptor) {
+            self.send(descriptor, path, begun, None);
+        }
+    }
+
+    /// Whether a blob is not under way yet.
+    fn is_new(&self, descriptor: &Descriptor) -> bool {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner).insert(descriptor.digest)
     }
 
     fn send(
@@ -188,6 +204,14 @@ impl Uploads {
             end.ok_or_else(|| Error::other("an upload was ended before it was done"))??;
         }
         Ok(())
+    }
+
+    /// Writes a manifest of an index into every repository, by its digest.
+    pub(super) fn by_digest(&self, descriptor: &Descriptor, manifest: &[u8]) -> Result<(), Error> {
+        let digest = descriptor.digest.to_string();
+        let places: Vec<Reference> =
+            self.repositories.iter().map(|to| to.clone_with_digest(digest.clone())).collect();
+        self.manifests(&places, manifest, &descriptor.media_type)
     }
 
     /// Writes the manifest to every destination, after everything it names.

@@ -12,7 +12,7 @@ fn on<'a>(base: ImageConfig, text: &'a str) -> Given<'a> {
 }
 
 fn target(plan: &Plan) -> &ImageConfig {
-    &plan.stages[plan.target].config
+    &plan.images[0].config
 }
 
 fn errors(text: &str) -> Vec<String> {
