@@ -7,12 +7,12 @@ mod gitlab;
 mod image;
 mod kubernetes;
 mod tekton;
+mod unified;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use similar::TextDiff;
 
 use crate::cli::files;
 use crate::usage::Usage;
@@ -58,8 +58,7 @@ pub(crate) fn run(flags: &Migrate) -> Result<u8, Usage> {
         ));
     }
     let (before, after) = (format!("a/{shown}"), format!("b/{shown}"));
-    let code =
-        crate::print(&TextDiff::from_lines(&old, &text).unified_diff().header(&before, &after).to_string());
+    let code = crate::print(&unified::unified(&old, &text, (&before, &after)));
     if flags.write {
         files::write(&flags.file, text.as_bytes()).map_err(|e| Usage::new(e.to_string()))?;
         crate::complain(&format!("{shown} is changed\n"));

@@ -9,10 +9,11 @@ fn migrated(text: &str, name: &str) -> (String, Vec<String>) {
 
 /// Lines that are only in one of two texts.
 fn difference(old: &str, new: &str) -> Vec<String> {
-    TextDiff::from_lines(old, new)
-        .iter_all_changes()
-        .filter(|change| change.tag() != similar::ChangeTag::Equal)
-        .map(|change| format!("{}{}", change.tag(), change.value().trim_end()))
+    unified::unified(old, new, ("", ""))
+        .lines()
+        .skip(2)
+        .filter(|line| line.starts_with(['+', '-']))
+        .map(|line| line.trim_end().to_owned())
         .collect()
 }
 

@@ -8,7 +8,7 @@ use object_store::{CredentialProvider, StaticCredentialProvider};
 
 use super::address::Blob;
 use super::connection::Connection;
-use super::{Store, carried, patience, unset};
+use super::{Objects, Store, carried, patience, unset};
 use crate::cloud::azure::{Realm, Token};
 use crate::cloud::identity::Kept;
 use crate::cloud::{CloudError, Clouds};
@@ -101,5 +101,5 @@ pub(super) async fn store(clouds: &Clouds, blob: &Blob, connection: Connection) 
         }
     };
     let store = builder.build().map_err(|e| unset(&blob.host, &e))?;
-    Ok(Store { store: Arc::new(store), tried })
+    Ok(Store { store: Objects::Azure(store), tried })
 }

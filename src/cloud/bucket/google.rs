@@ -8,7 +8,7 @@ use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
 use reqwest::Url;
 
 use super::connection::Connection;
-use super::{Store, carried, patience, unset};
+use super::{Objects, Store, carried, patience, unset};
 use crate::cloud::{CloudError, Clouds};
 
 const BASE: &str = "https://storage.googleapis.com";
@@ -61,7 +61,7 @@ pub(super) async fn store(
         }
     };
     let store = builder.build().map_err(|e| unset(&format!("gs://{bucket}"), &e))?;
-    Ok(Store { store: Arc::new(store), tried })
+    Ok(Store { store: Objects::Google(store), tried })
 }
 
 /// A server, without the path of an API that these variables usually have.

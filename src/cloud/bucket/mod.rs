@@ -6,14 +6,16 @@ mod connection;
 mod google;
 mod s3;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use object_store::aws::AmazonS3;
+use object_store::azure::MicrosoftAzure;
+use object_store::gcp::GoogleCloudStorage;
 use object_store::path::Path;
-use object_store::{BackoffConfig, GetOptions, ObjectStore, RetryConfig};
+use object_store::{BackoffConfig, GetOptions, GetResult, ObjectStore as _, RetryConfig};
 
 pub use address::{Address, ParseAddressError};
 
@@ -28,8 +30,27 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// A bucket that can be asked, and with whose credentials.
 struct Store {
-    store: Arc<dyn ObjectStore>,
+    store: Objects,
     tried: String,
+}
+
+/// The library's stores. As trait objects they would bring all that they can do into the program:
+/// writing, with a megabyte of checksum tables.
+enum Objects {
+    S3(AmazonS3),
+    Google(GoogleCloudStorage),
+    Azure(MicrosoftAzure),
+}
+
+impl Objects {
+    async fn get(&self, key: &Path) -> object_store::Result<GetResult> {
+        let options = GetOptions::default();
+        match self {
+            Objects::S3(store) => store.get_opts(key, options).await,
+            Objects::Google(store) => store.get_opts(key, options).await,
+            Objects::Azure(store) => store.get_opts(key, options).await,
+        }
+    }
 }
 
 /// An object on its way.
@@ -60,7 +81,7 @@ impl Clouds {
         })?;
         self.inner.events.debug(format!("{address} is read with {tried}"));
         let failed = Failed { address: address.clone(), tried: tried.clone(), witness };
-        let got = store.get_opts(&key, GetOptions::default()).await.map_err(|e| failed.error(&e))?;
+        let got = store.get(&key).await.map_err(|e| failed.error(&e))?;
         let size = got.meta.size;
         let stream = got.into_stream().map(move |piece| piece.map_err(|e| failed.error(&e)));
         // The store has to live as long as its stream may go on with another request.

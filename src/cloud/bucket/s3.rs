@@ -9,7 +9,7 @@ use object_store::aws::{AmazonS3Builder, AwsCredential};
 use reqwest::{Method, Request, Url};
 
 use super::connection::Connection;
-use super::{Store, carried, patience, unset};
+use super::{Objects, Store, carried, patience, unset};
 use crate::cloud::aws::{domain, endpoint, region};
 use crate::cloud::{CloudError, Clouds};
 
@@ -72,7 +72,7 @@ pub(super) async fn store(
         Err(error) => return Err(error),
     };
     let store = builder.build().map_err(|e| unset(&format!("s3://{bucket}"), &e))?;
-    Ok(Store { store: Arc::new(store), tried })
+    Ok(Store { store: Objects::S3(store), tried })
 }
 
 /// Where a bucket is on a server, and whether the bucket is in the host's name: everywhere but on
