@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         mount_conflict: MountConflict::Swap,
         require_hidden_credentials: false,
         force: false,
+        materialize: false,
         work_dir: work,
         home_dir: "/yadokari".into(),
     };

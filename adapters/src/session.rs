@@ -6,7 +6,7 @@ use yadokari::build;
 use yadokari::config::{BuildOutcome, ImageOutcome};
 use yadokari::event::Events;
 use yadokari::image::Reference;
-use yadokari::rootfs::inplace;
+use yadokari::rootfs::inplace::{self, Restored};
 use yadokari::run::signals;
 
 use crate::cli::flags::{FormatFlag, Log, Rootfs};
@@ -223,11 +223,15 @@ pub(crate) fn restore(env: &Env) -> Result<u8, Usage> {
     let display = Display::open(log, env, Redactor::default(), Box::new(Bare), Sink::Stderr)?;
     let events = display.events();
     let code = match inplace::restore(&rootfs.home_dir, &events) {
-        Ok(true) => {
+        Ok(Restored::Files) => {
             events.info("the container's own files are back");
             0
         }
-        Ok(false) => {
+        Ok(Restored::Trees) => {
+            events.info("removed what a build had left; the container's own files were in their place");
+            0
+        }
+        Ok(Restored::Nothing) => {
             events
                 .info(format!("there is nothing to put back: {} has no journal", rootfs.home_dir.display()));
             0

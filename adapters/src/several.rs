@@ -46,8 +46,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// order of `works`.
 ///
 /// # Errors
-/// Two of them write to the same place.
+/// Two of them write to the same place, or would be left in the same place.
 pub(crate) fn run(mut works: Vec<Work>, env: &Env, reporter: &dyn Reporter) -> Result<u8, Usage> {
+    if works.len() > 1 && works.iter().any(|work| work.job.config.rootfs.materialize) {
+        return Err(Usage::new(format!(
+            "--materialize leaves one image's files, and {} are built",
+            works.len()
+        ))
+        .help("build one of them with it, by itself"));
+    }
     let shared = Shared::take(&mut works)?;
     let redactor = Redactor::new(works.iter().flat_map(|work| secrets::of(&work.job.config)));
     let markup = reporter.markup(&redactor);

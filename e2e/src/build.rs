@@ -226,7 +226,8 @@ impl Build {
         self.host_command_for(Place::Overlay)
     }
 
-    fn host_command_for(&self, place: Place) -> Command {
+    /// The same in one of the places that are this machine.
+    pub fn host_command_for(&self, place: Place) -> Command {
         let mut command = Command::new(program());
         command
             .args(self.arguments(place))

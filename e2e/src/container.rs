@@ -79,6 +79,12 @@ impl Container {
         self.run_command("sh", &["-euc", script])
     }
 
+    /// The program with these arguments, to be run on a terminal.
+    pub fn on_terminal(&self, arguments: &[impl AsRef<str>]) -> Command {
+        let options = ["--rm", "--interactive", "--tty"].map(str::to_owned);
+        self.command(&options, "/yadokari/bin/yadokari", arguments)
+    }
+
     /// Starts a command and returns while it runs.
     pub fn start(&self, entrypoint: &str, arguments: &[impl AsRef<str>]) -> Running {
         static NUMBER: AtomicU32 = AtomicU32::new(0);

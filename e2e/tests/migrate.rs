@@ -66,11 +66,7 @@ fn a_kaniko_pod_gets_another_image() {
     let finished = yadokari(directory.path(), &["migrate", "pod.yaml"]);
     let expected = fs::read_to_string(repository().join("testdata/migrate/pod.diff")).expect("readable");
     assert_eq!(finished.stdout, expected.replace("VERSION", env!("CARGO_PKG_VERSION")));
-    assert!(
-        finished.stderr.starts_with("pod.yaml:11: --materialize is not supported"),
-        "{}",
-        finished.stderr
-    );
+    assert!(finished.stderr.starts_with("pod.yaml:11: --dryrun is not supported"), "{}", finished.stderr);
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! `--on-failure`: what is left of a command that failed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use yadokari_e2e::{Build, Place, Terminal, run};
+
+use crate::userns::{SINGLE_ID, WITH_IDS, as_plain_user, plain_command, plain_user};
 
 const FAILS: &str = "FROM busybox\nRUN mkdir /d && chown 7 /d\nENV GREETING=hello\nUSER 7\nWORKDIR /d\n\
     RUN --mount=type=cache,target=/cache,uid=7 echo made > made; exit 9\n";
@@ -55,15 +57,86 @@ fn in_place_the_tree_stays() {
     let build = Build::new(FAILS).flag("--on-failure=keep");
     let arguments = build.arguments(Place::InPlace).join(" ");
     let script = format!(
-        "/yadokari/bin/yadokari {arguments} || echo code=$?; cat /yadokari/stage/*/0/d/made; ls /busybox/sh"
+        "mkdir /home; echo mine > /home/x; yadokari {arguments} 2>/kaniko/log || echo code=$?; cat /kaniko/log; cat /home/x; \
+         $(sed -n 's|^.*enter it with: \\(.*\\)/bin/sh$|\\1|p' /kaniko/log) /bin/cat /d/made; \
+         yadokari restore; ls -A /yadokari; yadokari restore; cat /home/x"
     );
     let finished = build.container_for(Place::InPlace).script(&script);
     let output = finished.output();
-    assert!(
-        output.contains("code=9") && output.contains("enter it with: chroot /yadokari/stage/"),
-        "{output}"
+    assert_eq!(finished.code, 0, "{output}");
+    for part in ["code=9", "mine\nmade\n", "removed what a build had left", "nothing to put back"] {
+        assert!(output.contains(part), "'{part}' is not in:\n{output}");
+    }
+    assert!(finished.stdout.ends_with("mine\n") && !finished.stdout.contains("\nstage\n"), "{output}");
+}
+
+/// The next build removes it too, and does not speak of files that were never away.
+#[test]
+fn in_place_the_next_build_removes_it() {
+    let build = Build::new(FAILS).flag("--on-failure=keep");
+    let arguments = build.arguments(Place::InPlace).join(" ");
+    let script = format!(
+        "yadokari {arguments} || test $? = 9; printf 'FROM busybox\\nRUN true\\n' > /workspace/Dockerfile; \
+         yadokari {arguments}; ls -A /yadokari"
     );
-    assert!(finished.stdout.contains("made\n") && finished.stdout.contains("/busybox/sh"), "{output}");
+    let finished = build.container_for(Place::InPlace).script(&script);
+    let output = finished.output();
+    assert!(output.contains("removed what an earlier build had left"), "{output}");
+    assert!(!finished.stdout.contains("stage\n") && !output.contains("own files back"), "{output}");
+}
+
+/// In containers the command that is printed works with what busybox has.
+#[test]
+fn in_a_container_what_is_kept_can_be_entered() {
+    for place in [Place::UserNamespace, Place::NoVolume, Place::MayMount] {
+        let build = Build::new(FAILS).flag("--on-failure=keep");
+        let arguments = build.arguments(place).join(" ");
+        let script = format!(
+            "yadokari {arguments} 2>/kaniko/log || echo code=$?; cat /kaniko/log; \
+             sed -n 's|/bin/sh|/bin/cat /d/made|; s|^.*enter it with: ||p' /kaniko/log > /kaniko/enter; sh /kaniko/enter"
+        );
+        let finished = build.container_for(place).script(&script);
+        let output = finished.output();
+        assert!(finished.code == 0 && finished.stdout.ends_with("\nmade\n"), "{place:?}: {output}");
+    }
+}
+
+/// A plain user has a shell, and enters what is kept.
+#[test]
+fn a_plain_user_can_look() {
+    for isolation in ["overlay", "chroot"] {
+        let build = Build::new(FAILS).flag("--on-failure=keep");
+        let built = as_plain_user(&build, isolation, WITH_IDS);
+        assert_eq!(built.code, 9, "{}", built.output());
+        let said = built.output();
+        let enter = said.split("enter it with: ").nth(1).and_then(|s| s.lines().next()).expect("a way in");
+        for (command, said) in [("touch /d/more", ""), ("cat /d/made", "made\n"), ("stat -c %u /d", "7\n")] {
+            let enter = enter.trim_end().replace("/bin/sh", &format!("/bin/{command}"));
+            let inside = run(plain_user(Path::new("/bin/sh"), WITH_IDS).args(["-c", &enter]));
+            assert_eq!((inside.code, inside.stdout.as_str()), (0, said), "{enter}: {}", inside.output());
+        }
+    }
+    let shell = FAILS.replace("USER 7\n", "").replace("&& chown 7 /d", "").replace(",uid=7", "");
+    for (path, dockerfile, id) in [(WITH_IDS, FAILS, 7), (SINGLE_ID, shell.as_str(), 0)] {
+        let build = Build::new(dockerfile).flag("--on-failure=shell");
+        let typed = "echo \"<$GREETING $(id -u) $(pwd) $(cat made) $(test -t 0 && echo tty)>\"; exit 3\n";
+        let prompt = if id == 0 { "# " } else { "$ " };
+        let seen = Terminal::typing(&mut plain_command(&build, "overlay", path), prompt, typed);
+        assert_eq!(seen.code, 9, "{}", seen.output);
+        assert!(seen.output.contains(&format!("<hello {id} /d made tty>")), "{}", seen.output);
+    }
+}
+
+/// In place the shell is in the container's own root, which is the step's.
+#[test]
+fn in_place_a_shell_opens_where_the_step_failed() {
+    let build = Build::new(FAILS).flag("--on-failure=shell");
+    let typed =
+        "echo \"<$GREETING $(id -u) $(pwd) $(cat made) $(ls -d /cache) $(test -t 0 && echo tty)>\"; exit 3\n";
+    let container = build.container_for(Place::InPlace);
+    let seen = Terminal::typing(&mut container.on_terminal(&build.arguments(Place::InPlace)), "$ ", typed);
+    assert_eq!(seen.code, 9, "{}", seen.output);
+    assert!(seen.output.contains("<hello 7 /d made /cache tty>"), "{}", seen.output);
 }
 
 #[test]

@@ -12,26 +12,33 @@ use yadokari_e2e::{
 };
 
 /// Where `newuidmap` and `newgidmap` are found.
-const WITH_IDS: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
+pub(crate) const WITH_IDS: &str = "/usr/bin:/bin:/usr/sbin:/sbin";
 /// Where they are not.
-const SINGLE_ID: &str = "/nowhere";
+pub(crate) const SINGLE_ID: &str = "/nowhere";
 
 /// Runs a build as the user `yadokari`, whom `./test` made.
-fn as_plain_user(build: &Build, isolation: &str, path: &str) -> Finished {
+pub(crate) fn as_plain_user(build: &Build, isolation: &str, path: &str) -> Finished {
+    run(&mut plain_command(build, isolation, path))
+}
+
+/// The command that does it.
+pub(crate) fn plain_command(build: &Build, isolation: &str, path: &str) -> Command {
     let directory = build.out().parent().expect("a parent").to_owned();
     run_ok(Command::new("chown").args(["-R", "yadokari:"]).arg(&directory));
     run_ok(Command::new("chmod").arg("0755").arg(&directory));
     let host = build.host_command();
     let own = |word: &&std::ffi::OsStr| !word.to_string_lossy().starts_with("--isolation=");
-    run(plain_user(host.get_program().as_ref(), path)
+    let mut command = plain_user(host.get_program().as_ref(), path);
+    command
         .args(host.get_args().filter(own))
         .arg(format!("--isolation={isolation}"))
         .env("HOME", directory.join("home"))
         .env("SOURCE_DATE_EPOCH", "1700000000")
-        .current_dir(&directory))
+        .current_dir(&directory);
+    command
 }
 
-fn plain_user(program: &Path, path: &str) -> Command {
+pub(crate) fn plain_user(program: &Path, path: &str) -> Command {
     let mut command = Command::new("/usr/bin/setpriv");
     command.args(["--reuid=yadokari", "--regid=yadokari", "--init-groups", "--inh-caps=-all"]);
     command.arg(program).env_clear().env("PATH", path);

@@ -21,6 +21,7 @@ use super::cached::Cached;
 use super::executor::{Executor, Ran, Slot};
 use super::images::Images;
 use super::keys::{KeyMaker, StageKeys};
+use super::left::Left;
 use super::remotes::Remotes;
 use super::session::Session;
 use super::turns::Turns;
@@ -58,6 +59,8 @@ pub(super) struct Built {
     pub(super) root: Root,
     pub(super) steps: Vec<StepOutcome>,
     pub(super) cache: Option<CacheOutcome>,
+    /// What is still to be left in place.
+    pub(super) left: Option<Left>,
 }
 
 /// Carries out the plan once, and writes and pushes the images.
@@ -77,7 +80,8 @@ pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Buil
     if made.is_err() && !stopped() {
         save();
     }
-    let Made { ran, placement } = made?;
+    let Made { ran, mut placement, tree } = made?;
+    let left = tree.and_then(|tree| Some(Left { tree, placement: placement.take()? }));
     let mut images = Vec::new();
     for (planned, made) in plan.images.iter().zip(ran.images) {
         let base = job.images.base_of(plan, planned.stage);
@@ -97,7 +101,7 @@ pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Buil
         cleared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok::<(), Error>(())
     })?;
-    Ok(Built { images, root, steps: ran.steps, cache: None })
+    Ok(Built { images, root, steps: ran.steps, cache: None, left })
 }
 
 /// Sends what is not under way yet, and last what the destinations name.
@@ -139,6 +143,8 @@ struct Made {
     ran: Ran,
     /// What is still to be cleared away; the container's own files are back already.
     placement: Option<Box<dyn rootfs::Placement>>,
+    /// What is left in place, where that is wanted.
+    tree: Option<Box<dyn rootfs::Rootfs>>,
 }
 
 /// What the steps are carried out for.
@@ -170,7 +176,7 @@ fn carry_out(
         Some(cached) => cached.any_needs_disk(),
         None => job.plan.stages.iter().any(|s| s.on_disk),
     };
-    let placement = if commands {
+    let placement = if commands || job.config.rootfs.materialize {
         demands::check_foreign(job, cached)?;
         let mut rootfs = job.config.rootfs.clone();
         rootfs.work_dir = job.workspace.path().to_owned();
@@ -217,6 +223,7 @@ fn carry_out(
         cached,
     };
     let outcome = executor.run();
+    let tree = executor.take_materialized();
     drop(executor);
     // In place, whatever comes next needs the container's own files.
     let finished = match &placement {
@@ -226,7 +233,7 @@ fn carry_out(
     };
     let ran = outcome?;
     finished?;
-    Ok(Made { ran, placement })
+    Ok(Made { ran, placement, tree })
 }
 
 /// Directory of what cache mounts keep, as an absolute path.

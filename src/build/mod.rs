@@ -19,6 +19,7 @@ mod fetching;
 mod idle;
 mod images;
 mod keys;
+mod left;
 mod memory;
 mod mounts;
 mod named;
@@ -54,7 +55,6 @@ use crate::event::Events;
 use crate::image::Platform;
 use crate::layer::Limits;
 use crate::plan::{self, Arguments, CopyFrom, Inputs, Plan, PlanError};
-use crate::rootfs;
 use crate::run::Cancel;
 
 use attempt::{Job, attempt, with_cache};
@@ -62,6 +62,7 @@ use bases::KeptImages;
 use blobs::Fetcher;
 use images::Images;
 use keys::KeyMaker;
+use left::Left;
 use named::Named;
 use outcome::outcome;
 use session::{Opened, Session};
@@ -74,10 +75,21 @@ use workspace::Workspace;
 /// own files are back in their place.
 pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<BuildOutcome, Error> {
     let started = Instant::now();
-    if rootfs::inplace::restore(&config.rootfs.home_dir, events)? {
-        events.info("put the container's own files back, which a build that was killed had set aside");
-    }
+    left::clear(config, events)?;
     check_products(config)?;
+    let (outcome, left) = make(config, events, cancel, started)?;
+    // Last of all: whatever else there is to do needs the container's own files.
+    left.map_or(Ok(()), |left| left.put_in_place(config, events))?;
+    Ok(outcome)
+}
+
+/// Builds, and gives what is still to be left in place.
+fn make(
+    config: &BuildConfig,
+    events: &Events,
+    cancel: &Cancel,
+    started: Instant,
+) -> Result<(BuildOutcome, Option<Left>), Error> {
     let session = Session::open(config, events)?;
     let workspace = Workspace::create(&config.rootfs.work_dir)?;
     let mut context = session.context(&workspace, cancel)?;
@@ -123,11 +135,12 @@ pub fn build(config: &BuildConfig, events: &Events, cancel: &Cancel) -> Result<B
         directories: &directories,
         remotes: &remotes,
     };
-    let built = match (&cache, &keys) {
+    let mut built = match (&cache, &keys) {
         (Some(cache), Some(keys)) => with_cache(&job, cache, keys, &maker)?,
         _ => attempt(&job, None)?,
     };
-    Ok(outcome(&job, built, started))
+    let left = built.left.take();
+    Ok((outcome(&job, built, started), left))
 }
 
 /// Plans the build for every platform, and checks it for the first, as BuildKit does.
@@ -164,6 +177,12 @@ fn plan_all(
 
 /// What a docker archive cannot hold is refused before anything is done.
 fn check_products(config: &BuildConfig) -> Result<(), Error> {
+    if config.platforms.len() > 1 && config.rootfs.materialize {
+        return Err(Error::Other {
+            message: "--materialize leaves one image's files, and several platforms make several".to_owned(),
+            help: Some("build for one platform, or without --materialize".to_owned()),
+        });
+    }
     if config.platforms.len() > 1 && config.tar_path.is_some() {
         return Err(Error::Other {
             message:

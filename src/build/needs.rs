@@ -26,6 +26,9 @@ impl Executor<'_> {
     /// Whether a stage's files must be on disk for its steps from `from` on: a command runs in it, or
     /// in a stage built on it.
     pub(super) fn needs_disk(&self, at: usize, from: usize) -> bool {
+        if self.materializes(at) {
+            return true;
+        }
         let stage = &self.plan.stages[at];
         let Some(cached) = self.cached else { return stage.on_disk };
         // Where layers are not made, what is known of later steps is of no use.

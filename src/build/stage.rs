@@ -299,8 +299,11 @@ impl StageState {
             let packed = pack_entries(executor, at, entries, &mut Vec::new())?;
             self.push(executor, at, packed);
         }
+        if executor.materializes(at) {
+            self.open_files(executor, at, executor.plan.stages[at].steps.len())?;
+        }
         // A tree nobody will look at goes now: it holds disk space and, in place, mounts.
-        let files = self.files.filter(|_| executor.users(at) > 0);
+        let files = self.files.filter(|_| executor.users(at) > 0 || executor.materializes(at));
         let mark = executor.mark(at, files.as_ref())?;
         let files = std::sync::RwLock::new(files);
         Ok(Done { mark, layers: self.layers, files, steps: self.steps, memory: self.memory })

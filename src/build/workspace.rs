@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
 
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -15,8 +14,6 @@ use super::Error;
 const PREFIX: &str = "build-";
 /// Marks one that somebody wants to look at.
 const KEPT: &str = "kept";
-/// How old one without a lock must be: older versions took none.
-const SETTLED: Duration = Duration::from_secs(60);
 
 /// A fresh directory below the work directory; removed at the end.
 pub(super) struct Workspace {
@@ -153,13 +150,11 @@ fn remove_abandoned(parent: &Path) {
         .filter(ours)
         .filter_map(|entry| {
             let path = entry.path();
-            let changed = entry.metadata().ok()?.modified().ok()?;
-            let settled = SystemTime::now().duration_since(changed).is_ok_and(|age| age >= SETTLED);
             let fd = open(&path).ok()?;
             rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).ok()?;
-            // One with `blobs` was locked before it had its name, unless it is of an older version.
+            // It was locked before it had its name: its build has ended.
             let is_one = path.join("blobs").is_dir() && !path.join(KEPT).exists();
-            (is_one && settled).then_some((path, fd))
+            is_one.then_some((path, fd))
         })
         .collect();
     if !abandoned.is_empty() {
@@ -173,22 +168,20 @@ fn remove_abandoned(parent: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn only_what_is_abandoned_goes() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
-        let old = SystemTime::now() - 2 * SETTLED;
-        for name in ["build-dead", "build-kept", "build-young", "other"] {
+        for name in ["build-dead", "build-kept", "other"] {
             std::fs::create_dir_all(at(name).join("blobs")).unwrap();
         }
         std::fs::write(at("build-kept").join(KEPT), "").unwrap();
-        for name in ["build-dead", "build-kept", "other"] {
-            std::fs::File::open(at(name)).unwrap().set_modified(old).unwrap();
-        }
         let alive = Workspace::create(parent.path()).unwrap();
-        std::fs::File::open(alive.path()).unwrap().set_modified(old).unwrap();
+        std::fs::create_dir(at("build-no-one")).unwrap();
         drop(Workspace::create(parent.path()).unwrap());
         let gone = || !at("build-dead").exists();
         assert!((0..100).any(|_| gone() || {
@@ -196,6 +189,6 @@ mod tests {
             gone()
         }));
         assert!(alive.path().exists() && at("build-kept").exists());
-        assert!(at("build-young").exists() && at("other").exists());
+        assert!(at("build-no-one").exists() && at("other").exists());
     }
 }

@@ -13,6 +13,9 @@ pub struct RootfsConfig {
     pub require_hidden_credentials: bool,
     /// Build in place outside a container too (kaniko's `--force`).
     pub force: bool,
+    /// Leave the image's files as the container's own after a build that succeeded (kaniko's
+    /// `--materialize`): builds in place.
+    pub materialize: bool,
     /// Holds overlay uppers, unpacked bases of overlay, and packed layers.
     pub work_dir: PathBuf,
     /// Root of the in-place machinery; `/yadokari`. In-place trees live below it.

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::ChainId;
 use crate::layer::{Entry, View};
+use crate::run::{Identity, identity};
 
 /// Why a root filesystem could not be provided or read.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +199,13 @@ impl Mounted {
 
     /// A command that enters the root from a shell outside of all namespaces.
     pub fn way_in(&self) -> String {
-        let user = if self.user_namespace { "--user --map-root-user " } else { "" };
+        let user = match identity() {
+            // Whose files have their owners needs no namespace to be among them.
+            Identity::Root if matches!(self.tree, MountedTree::Plain) => return self.command(),
+            Identity::Namespace { ids: 2.., .. } => "--user --map-root-user --map-auto ",
+            _ if self.user_namespace => "--user --map-root-user ",
+            _ => "",
+        };
         format!("unshare {user}--mount sh -c {}", quoted_text(&self.command()))
     }
 }
@@ -293,6 +300,16 @@ pub trait Rootfs: Send + Sync {
     /// than where the process found it.
     fn keep(&mut self) -> Option<PathBuf> {
         None
+    }
+
+    /// Leaves the tree in the place of the container's own files, after [`leave`](Placement::leave): from
+    /// then on [`finish`](Placement::finish) puts nothing back. The trees of other stages are gone.
+    ///
+    /// # Errors
+    /// Only in place is there such a place, or the tree cannot be put there.
+    fn materialize(&mut self) -> Result<(), RootfsError> {
+        let reason = "steps do not run in place, so that no files can be left in place".to_owned();
+        Err(RootfsError::Refused { reason, help: None })
     }
 
     /// A new tree that starts as this one is now, where that costs less than unpacking its layers.

@@ -275,6 +275,7 @@ pub(crate) fn rootfs(flags: &Rootfs, env: &Env) -> RootfsConfig {
         },
         require_hidden_credentials: flags.require_hidden_credentials,
         force: flags.force,
+        materialize: flags.materialize,
         work_dir: path(&flags.work_dir).or(beside_kaniko).unwrap_or_else(|| env.work_dir.clone()),
         home_dir: PathBuf::from(HOME_DIR),
     }

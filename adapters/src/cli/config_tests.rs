@@ -315,6 +315,7 @@ fn what_tunes_kanikos_insides_is_accepted() {
         "--snapshotMode=time",
         "--image-fs-extract-retry=3",
         "--compressed-caching=false",
+        "--materialize",
         "--pre-cleanup",
         "--cleanup",
         "--preserve-context",
@@ -340,7 +341,6 @@ fn what_would_change_the_result_is_refused_with_a_way_out() {
     for flag in [
         "--git=branch=main",
         "--git=nonsense=1",
-        "--materialize",
         "--dryrun",
         "--credential-helpers=nobody",
         "--digest-file=https://h/d",

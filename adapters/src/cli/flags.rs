@@ -304,6 +304,9 @@ pub(crate) struct Rootfs {
     /// Build in place outside a container too
     #[arg(long)]
     pub(crate) force: bool,
+    /// Leave the image's files as this container's own after the build, until `yadokari restore` or the next one
+    #[arg(long)]
+    pub(crate) materialize: bool,
     /// Directory for intermediate files
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) work_dir: String,
@@ -516,8 +519,6 @@ pub(crate) struct Ignored {
 /// Flags that change image, source or destination and are not there yet.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Missing {
-    #[arg(long, hide = true)]
-    pub(crate) materialize: bool,
     #[arg(long, hide = true)]
     pub(crate) dryrun: bool,
 }

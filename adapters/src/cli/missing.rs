@@ -10,10 +10,7 @@ use crate::usage::Usage;
 /// The first such flag, with a way out.
 pub(crate) fn refuse(flags: &Flags) -> Result<(), Usage> {
     let missing = &flags.missing;
-    let table = [
-        (missing.materialize, "--materialize", "write --oci-layout-path and unpack it"),
-        (missing.dryrun, "--dryrun", "build with --no-push"),
-    ];
+    let table = [(missing.dryrun, "--dryrun", "build with --no-push")];
     for (typed, flag, way_out) in table {
         if typed {
             return Err(Usage::new(format!("{flag} is not supported yet")).help(way_out));

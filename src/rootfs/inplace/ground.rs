@@ -60,6 +60,10 @@ pub(super) struct Ground {
     pub(super) generation: u64,
     /// Whether trees stay after the end.
     pub(super) kept: bool,
+    /// Whether what is mounted keeps its own files, because the tree that is put in place stays there.
+    pub(super) materializes: bool,
+    /// Whether a tree stays in place after the end.
+    pub(super) is_materialized: bool,
     stages: BTreeMap<usize, Arc<OwnedFd>>,
     /// Held as long as this build may move files.
     _lock: File,
@@ -127,6 +131,8 @@ impl Ground {
             secrets: Secrets::default(),
             covers: Vec::new(),
             kept: false,
+            materializes: false,
+            is_materialized: false,
             generation: 0,
             stages: BTreeMap::new(),
             _lock: lock,
@@ -264,9 +270,14 @@ impl Ground {
 
     /// Forgets all but what never moves.
     pub(super) fn forget(&mut self) {
+        self.forget_swaps();
+        self.stages.clear();
+    }
+
+    /// Forgets all but what never moves, and the stages.
+    pub(super) fn forget_swaps(&mut self) {
         self.state.phase = Phase::Untouched;
         self.state.stays.retain(|_, stay| stay.kind == StayKind::Reserved);
-        self.stages.clear();
     }
 
     /// What a walk through the entered stage's tree leaves out.

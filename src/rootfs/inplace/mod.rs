@@ -11,6 +11,7 @@ mod directory;
 mod ground;
 mod hide;
 mod journal;
+mod materialize;
 pub(crate) mod mounts;
 mod probe;
 mod put_back;
@@ -128,6 +129,9 @@ impl Placement for Inplace {
 
     fn finish(&self) -> Result<(), RootfsError> {
         let mut ground = self.ground();
+        if ground.is_materialized {
+            return Ok(());
+        }
         let trees = if ground.kept { Trees::Stay } else { Trees::Go };
         put_back(&mut ground, trees)
     }
@@ -140,23 +144,39 @@ impl Drop for Inplace {
     }
 }
 
-/// Puts the container's own files back after a build that was killed, and says whether there was
-/// one. `home` is the build's home directory.
+/// What an earlier build had left, which is gone now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// Nothing.
+    Nothing,
+    /// Trees: the container's own files were in their place.
+    Trees,
+    /// An image's files in the place of the container's own, which are back.
+    Files,
+}
+
+/// Puts the container's own files back after a build that was killed, or left an image's files in
+/// their place, or kept a tree. `home` is the build's home directory.
 ///
 /// # Errors
 /// What could not be put back, by name.
-pub fn restore(home: &Path, events: &Events) -> Result<bool, RootfsError> {
+pub fn restore(home: &Path, events: &Events) -> Result<Restored, RootfsError> {
     if !home.join("journal").exists() {
-        return Ok(false);
+        return Ok(Restored::Nothing);
     }
     restore_at(container(home)?, events)
 }
 
-fn restore_at(site: Site, events: &Events) -> Result<bool, RootfsError> {
+fn restore_at(site: Site, events: &Events) -> Result<Restored, RootfsError> {
     let mut ground = Ground::open(site, MountConflict::Swap, events.clone())?;
-    let was_there = ground.journal.is_some();
+    let restored = match (&ground.journal, ground.state.phase) {
+        (None, _) => Restored::Nothing,
+        (_, Phase::Aside | Phase::Entered(_)) => Restored::Files,
+        _ if ground.has_own_aside() => Restored::Files,
+        _ => Restored::Trees,
+    };
     put_back(&mut ground, Trees::Go)?;
-    Ok(was_there)
+    Ok(restored)
 }
 
 fn put_back(ground: &mut Ground, trees: Trees) -> Result<(), RootfsError> {

@@ -37,8 +37,9 @@ impl Ground {
             }
             Phase::Back => errors.extend(self.put_back_all(false).err()),
         }
-        if errors.is_empty() && trees == Trees::Go {
-            errors.extend(self.clear().err());
+        if errors.is_empty() {
+            let done = if trees == Trees::Go { self.clear() } else { self.remove_large(b"own") };
+            errors.extend(done.err());
         }
         errors
     }
@@ -116,6 +117,11 @@ impl Ground {
         Ok(())
     }
 
+    /// Whether any of the container's own files is still set aside.
+    pub(super) fn has_own_aside(&self) -> bool {
+        open(&self.home, b"own").and_then(|aside| names(&aside)).is_ok_and(|names| !names.is_empty())
+    }
+
     fn dress_own(&self, directory: &OwnedFd, path: &[u8]) -> Result<(), RootfsError> {
         match self.state.stays.get(path) {
             Some(stay) => dress(directory, &stay.look).map_err(failed("set mode, owner and time of", path)),
@@ -123,17 +129,21 @@ impl Ground {
         }
     }
 
+    /// Removes a directory of ours.
+    fn remove_large(&self, name: &[u8]) -> Result<(), RootfsError> {
+        #[cfg(test)]
+        super::directory::fuse::burn().map_err(failed("remove", name))?;
+        remove_large(self.home.as_fd(), name).map_err(|source| RootfsError::Io {
+            action: "remove",
+            path: shown(&join(&self.home_path, name)),
+            source,
+        })
+    }
+
     /// Removes trees and journal after everything is back.
     fn clear(&mut self) -> Result<(), RootfsError> {
-        for name in [&b"own"[..], b"stage"] {
-            #[cfg(test)]
-            super::directory::fuse::burn().map_err(failed("remove", name))?;
-            remove_large(self.home.as_fd(), name).map_err(|source| RootfsError::Io {
-                action: "remove",
-                path: shown(&join(&self.home_path, name)),
-                source,
-            })?;
-        }
+        self.remove_large(b"own")?;
+        self.remove_large(b"stage")?;
         self.clear_memory()?;
         Journal::remove(&self.home).map_err(|source| self.journal_failed(source))?;
         self.journal = None;

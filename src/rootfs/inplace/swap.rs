@@ -86,7 +86,9 @@ impl Ground {
         self.stay(b"", StayKind::Directory, own)?;
         let aside = make(&self.home, b"own").map_err(failed("create", &join(&self.home_path, b"own")))?;
         self.set_aside(&root, b"", &aside)?;
-        self.warn_of_mounts();
+        if !self.materializes {
+            self.warn_of_mounts();
+        }
         Ok(())
     }
 
@@ -181,6 +183,7 @@ impl Ground {
             let child = join(path, &name);
             match self.stays(&child) {
                 Some(StayKind::Reserved | StayKind::MountedFile) => {}
+                Some(StayKind::Mount) if self.materializes => self.warn_of_unplaced(&child),
                 Some(StayKind::Mount | StayKind::Volume | StayKind::VolumeAside) => {
                     self.need_directory(tree, &name, &child)?;
                     self.use_volume(&child)?;

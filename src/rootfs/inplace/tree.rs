@@ -265,6 +265,10 @@ impl Rootfs for Tree {
         Some(ground.site.home.join("stage").join(&ground.state.id).join(self.stage.to_string()))
     }
 
+    fn materialize(&mut self) -> Result<(), RootfsError> {
+        self.ground().materialize(self.stage)
+    }
+
     fn forget_all(&mut self) {
         self.unwatched = true;
         self.known = Hashes::default();

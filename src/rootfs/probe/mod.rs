@@ -52,10 +52,20 @@ pub fn open_placement(
     events: &Events,
 ) -> Result<(Box<dyn Placement>, String), RootfsError> {
     let may = |isolation| match config.isolation {
+        Isolation::Auto if config.materialize => isolation == Isolation::Inplace,
         Isolation::Auto => true,
         Isolation::Mounted => isolation != Isolation::Inplace,
         one => one == isolation,
     };
+    if config.materialize && !may(Isolation::Inplace) {
+        return Err(RootfsError::Refused {
+            reason: "--materialize leaves the image's files as this container's own, and only steps that run in place do that".to_owned(),
+            help: Some(
+                "build in a container with --isolation=inplace, or write --oci-layout-path and unpack it with `yadokari unpack`"
+                    .to_owned(),
+            ),
+        });
+    }
     let mut refused = Vec::new();
     if may(Isolation::Overlay)
         && let Some((probe, features)) = tried(mounted::overlay(config), &mut refused)?
@@ -179,6 +189,7 @@ mod tests {
             mount_conflict: crate::config::MountConflict::Error,
             require_hidden_credentials: false,
             force: false,
+            materialize: false,
             work_dir: directory.path().join("work"),
             home_dir: directory.path().join("home"),
         };
