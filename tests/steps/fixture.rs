@@ -11,7 +11,7 @@ use yadokari::image::ChainId;
 use yadokari::layer::{Entry, Kind};
 use yadokari::rootfs::chroot::{self, Chroot};
 use yadokari::rootfs::overlay::{self, Overlay};
-use yadokari::rootfs::{Base, Placement, Root, Rootfs, RootfsError};
+use yadokari::rootfs::{Base, Placement, Root, Rootfs, RootfsError, Unpack};
 use yadokari::run::{Cancel, Ended, Process, RunError, User, run};
 
 /// A placement and how it is mounted.
@@ -58,7 +58,11 @@ impl Fixture {
     }
 
     pub(crate) fn stage(&self) -> Box<dyn Rootfs> {
-        let base = Base::Layers { key: ChainId::of(b"base"), unpack: &unpack };
+        self.stage_of(&unpack)
+    }
+
+    pub(crate) fn stage_of(&self, unpack: &Unpack<'_>) -> Box<dyn Rootfs> {
+        let base = Base::Layers { key: ChainId::of(b"base"), unpack };
         self.placement.create(0, base).expect("a stage")
     }
 }

@@ -18,6 +18,14 @@ fn main() -> std::process::ExitCode {
     yadokari::run::supervisor_entry();
     let all: Vec<Test> = [changes::TESTS, commands::TESTS, hiding::TESTS, random::TESTS].concat();
     let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.split_first() {
+        Some((first, rest)) if first == "--attribute" => return random::attribute(rest),
+        Some((first, rest)) if first == "--in-place" => {
+            random::in_place(rest);
+            return std::process::ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
     let has = |name: &str| args.iter().any(|a| a == name);
     if has("--list") {
         for (name, _) in all.iter().filter(|_| !has("--ignored")) {
