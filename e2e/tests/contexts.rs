@@ -190,6 +190,25 @@ fn a_repository_by_buildkits_url() {
     assert!(!listing(&with(files(), &url).run(Place::Overlay)).contains(".git"));
 }
 
+/// `SOURCE_DATE_EPOCH=context` is the time of the commit; a directory has none.
+#[test]
+fn the_epoch_is_the_commits() {
+    let server = WebServer::start();
+    let script = "printf 'ARG SOURCE_DATE_EPOCH=context\\nFROM scratch\\nCOPY f /\\n' > Dockerfile\n\
+                  echo f > f && git add . && GIT_COMMITTER_DATE='2020-01-02T03:04:05Z' git commit -qm 1";
+    let url = server.repository("r.git", script);
+    let given = "--build-arg=SOURCE_DATE_EPOCH=context";
+    for build in [with(files(), &url), with(files(), &url).flag(given)] {
+        assert_eq!(build.run(Place::Overlay).image().config["created"], "2020-01-02T03:04:05Z");
+    }
+    let here = Build::new(
+        "ARG SOURCE_DATE_EPOCH\nFROM scratch\nARG SOURCE_DATE_EPOCH=none\nLABEL a=$SOURCE_DATE_EPOCH\n",
+    );
+    let image = here.flag(given).run(Place::Overlay).image();
+    assert_eq!(image.config["config"]["Labels"]["a"], "none");
+    assert_ne!(image.config["created"], "2020-01-02T03:04:05Z");
+}
+
 #[test]
 fn an_archive_in_every_place() {
     let build = Build::new("FROM busybox\nCOPY . /c/\nRUN test \"$(cat /c/a)\" = a && echo ran > /said\n")

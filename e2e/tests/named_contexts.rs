@@ -48,6 +48,34 @@ fn archives_of_images_are_bases() {
     }
 }
 
+/// A build context stands in for the stage of its name: also by the stage's number, and as what is
+/// built. Nothing of the stage is looked at.
+#[test]
+fn a_build_context_stands_in_for_a_stage() {
+    let directory = scratch();
+    let docker = archive("docker-archive", directory.path());
+    let text = "FROM nowhere.invalid/x AS base\nRUN false\nFROM scratch\n\
+                COPY --from=0 /etc/passwd /p\nCOPY --from=base /etc/group /g\n";
+    let build = Build::new(text).flag(&format!("--build-context=base=docker-archive:{docker}"));
+    let image = build.run(Place::Overlay).image();
+    assert_eq!((image.layer(-2).paths(), image.layer(-1).paths()), (vec!["p"], vec!["g"]));
+    let itself = build.flag("--target=base").run(Place::Overlay).image();
+    let plain = Build::new("FROM busybox\n").run(Place::Overlay).image();
+    assert_eq!(itself.tree().differences(&plain.tree()), "");
+    assert_eq!(itself.config["history"], plain.config["history"]);
+    let files = Build::new("FROM busybox AS files\nRUN false\nFROM scratch\nCOPY --from=0 f /\n")
+        .file("d/f", "here\n")
+        .flag("--build-context=files={context}/d");
+    assert_eq!(files.run(Place::Overlay).image().layer(-1).listing(), "f 0644 0:0 f \"here\\n\"\n");
+    let refused = files.flag("--target=files").run(Place::Overlay);
+    assert!(refused.failed(1).contains("holds files and cannot be a base image"));
+    let misspelt = Build::new("FROM scratch\nCOPY --from=fiels f /\n")
+        .file("f", "")
+        .flag("--build-context=files={context}")
+        .run(Place::Overlay);
+    assert!(misspelt.failed(1).contains("did you mean the build context 'files'?"));
+}
+
 #[test]
 fn files_elsewhere_are_copied_from() {
     let server = WebServer::start();

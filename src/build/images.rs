@@ -47,8 +47,8 @@ pub(super) struct Images<'a> {
     named: Option<&'a Named<'a>>,
     bases: KeptImages,
     known: BTreeMap<String, Arc<ResolvedImage>>,
-    /// Names of stages, one of which may have been meant.
-    stages: Vec<String>,
+    /// Names of stages and build contexts, one of which may have been meant.
+    names: Vec<(&'static str, String)>,
 }
 
 impl<'a> Images<'a> {
@@ -58,23 +58,30 @@ impl<'a> Images<'a> {
         named: Option<&'a Named<'a>>,
         bases: KeptImages,
     ) -> Self {
-        Images { network, registry, named, bases, known: BTreeMap::new(), stages: Vec::new() }
+        Images { network, registry, named, bases, known: BTreeMap::new(), names: Vec::new() }
     }
 
-    /// Looks images up that may be misspelt names of stages.
-    pub(super) fn among_stages(mut self, dockerfile: &Dockerfile) -> Self {
-        let names = dockerfile.stages.iter().filter_map(|stage| stage.name.as_ref());
-        self.stages = names.map(|name| name.text.clone()).collect();
+    /// Looks images up that may be misspelt names of stages or build contexts.
+    pub(super) fn among(
+        mut self,
+        dockerfile: &Dockerfile,
+        contexts: &BTreeMap<String, NamedContext>,
+    ) -> Self {
+        let stages = dockerfile.stages.iter().filter_map(|stage| stage.name.as_ref());
+        let stages = stages.map(|name| ("stage", name.text.clone()));
+        self.names = stages.chain(contexts.keys().map(|name| ("build context", name.clone()))).collect();
         self
     }
 
-    /// Adds to an error which stage was probably meant.
+    /// Adds to an error what was probably meant.
     fn misspelt(&self, image: &FromImage, error: Error) -> Error {
         let FromImage::Registry(reference) = image else { return error };
         let Some(name) = reference.repository().strip_prefix("library/") else { return error };
-        match (suggest(name, self.stages.iter().map(String::as_str)), error) {
-            (Some(near), Error::Other { message, .. }) => {
-                Error::Other { message, help: Some(format!("did you mean the stage '{near}'?")) }
+        let near = suggest(name, self.names.iter().map(|(_, name)| name.as_str()));
+        let meant = near.and_then(|near| self.names.iter().find(|(_, name)| name == near));
+        match (meant, error) {
+            (Some((what, near)), Error::Other { message, .. }) => {
+                Error::Other { message, help: Some(format!("did you mean the {what} '{near}'?")) }
             }
             (_, error) => error,
         }

@@ -12,6 +12,7 @@ mod demands;
 mod describe;
 mod devices;
 mod dockerfile_source;
+mod epoch;
 mod error;
 mod executor;
 mod extract;
@@ -99,9 +100,10 @@ fn make(
     let rights = session.try_rights();
     let named = Named::new(config, &workspace, session.fetcher(), &session.network, cancel)?;
     let mut cache = open_cache::open(config, &session, events);
+    let config = &epoch::of_context(config, context.as_ref());
     let bases = KeptImages::open(config.cache.bases.as_ref(), events);
     let images = Images::new(&session.network, &session.registry, Some(&named), bases);
-    let mut images = images.among_stages(&dockerfile);
+    let mut images = images.among(&dockerfile, &named.contexts);
     let plan = plan_all(config, &dockerfile, &named, &mut images, context.as_ref(), events)?;
     // What the caller says goes before what the Dockerfile says.
     let source_date_epoch = config.source_date_epoch.or(plan.epoch);
@@ -110,7 +112,6 @@ fn make(
         cache.set_epoch(source_date_epoch);
     }
     let remotes = session.fetch(&plan, &workspace, cancel)?;
-    images.resolve_sources(&plan)?;
     named.ensure_used(&plan)?;
     for image in &plan.images {
         assemble::image_format(config, images.base_of(&plan, image.stage).as_deref())?;
@@ -158,7 +159,8 @@ fn plan_all(
     }
     let mut plans = Vec::new();
     for platform in &platforms {
-        let arguments = Arguments::new(&config.build_args, platform);
+        let time = context.and_then(Context::time);
+        let arguments = Arguments::new(&config.build_args, platform).with_context_time(time);
         let inputs = Inputs {
             dockerfile,
             arguments: &arguments,
@@ -167,6 +169,7 @@ fn plan_all(
             platform_given: !config.platforms.is_empty(),
         };
         let plan = plan::plan(&inputs, images).map_err(plan_error)?;
+        images.resolve_sources(&plan)?;
         if plans.is_empty() {
             check::check_build(&inputs, &plan, context, images, events)?;
         }

@@ -103,6 +103,8 @@ pub struct Context {
     ignore: Option<Arc<IgnoreRules>>,
     /// Whether others made its files: no link leads out of it.
     confined: bool,
+    /// When what it holds was committed, in seconds since 1970.
+    time: Option<i64>,
 }
 
 /// The rules of an ignore file, and which file.
@@ -128,7 +130,7 @@ impl Context {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let view =
             DirView::at(&absolute).map_err(|source| ContextError::Open { path: absolute.clone(), source })?;
-        Ok(Context { path: absolute, view, ignore: None, confined: false })
+        Ok(Context { path: absolute, view, ignore: None, confined: false, time: None })
     }
 
     /// The same context where it is now: what was at its path may have been set aside.
@@ -137,7 +139,7 @@ impl Context {
     /// [`ContextError::Open`].
     pub fn relocated(&self, now: &Path) -> Result<Context, ContextError> {
         let now = Self::directory(now)?;
-        Ok(Context { ignore: self.ignore.clone(), confined: self.confined, ..now })
+        Ok(Context { ignore: self.ignore.clone(), confined: self.confined, time: self.time, ..now })
     }
 
     /// The directory's absolute path when it was opened.
@@ -148,6 +150,11 @@ impl Context {
     /// Its files.
     pub fn view(&self) -> &DirView {
         &self.view
+    }
+
+    /// When what it holds was committed, in seconds since 1970: of a repository only.
+    pub fn time(&self) -> Option<i64> {
+        self.time
     }
 
     /// Its ignore rules.

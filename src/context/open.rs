@@ -74,14 +74,15 @@ impl Context {
             ContextSource::Bucket(text) => bucket(text, ground)?,
             ContextSource::Git(git) => {
                 let source = git::source(git)?;
-                ground.fetcher.checkout(&source, ground.directory, &*ground.stop)?;
+                let checkout = ground.fetcher.checkout(&source, ground.directory, &*ground.stop)?;
                 let subdir = source.subdir();
-                Self::confined(ground.directory, Path::new(&subdir))?
+                let time = Some(checkout.time.seconds);
+                Context { time, ..Self::confined(ground.directory, Path::new(&subdir))? }
             }
         };
         match sub_path {
             None => Ok(Some(opened)),
-            Some(sub) => Self::confined(&opened.path, sub).map(Some),
+            Some(sub) => Ok(Some(Context { time: opened.time, ..Self::confined(&opened.path, sub)? })),
         }
     }
 

@@ -154,6 +154,9 @@ mod tests {
             ("<<$X", Some(("$X", true, false, None))),
             ("<<a.txt", Some(("a.txt", true, false, None))),
             ("<<- EOF", Some(("EOF", true, true, None))),
+            ("<< -EOF", Some(("-EOF", true, false, None))),
+            ("<<eo\\'f", Some(("eo'f", true, false, None))),
+            ("<<'e'o\\'f", Some(("eo'f", false, false, None))),
             ("<<", None),
             ("<<-", None),
             ("<<<EOF", None),
@@ -169,6 +172,7 @@ mod tests {
         }
         assert!(Opening::parse("<<\"EOF").is_err());
         assert!(Opening::parse("<<'' a").is_err());
+        assert!(Opening::parse("<<EOF'").is_err() && Opening::parse("<<EOF\"").is_err());
         assert_eq!(
             Opening::parse("99999999999999999999<<E").unwrap().unwrap().file_descriptor,
             Some(u64::MAX)

@@ -38,12 +38,24 @@ pub(super) fn is_known(name: &str) -> bool {
 pub struct Arguments {
     given: Vec<(String, String)>,
     platform: Platform,
+    context_time: Option<i64>,
 }
 
 impl Arguments {
     /// Arguments for a build; the last of a name wins.
     pub fn new(given: &[(String, String)], platform: &Platform) -> Self {
-        Arguments { given: given.to_vec(), platform: platform.clone() }
+        Arguments { given: given.to_vec(), platform: platform.clone(), context_time: None }
+    }
+
+    /// The same, with the time that `SOURCE_DATE_EPOCH=context` means.
+    #[must_use]
+    pub fn with_context_time(self, context_time: Option<i64>) -> Self {
+        Arguments { context_time, ..self }
+    }
+
+    /// When what the context holds was committed, in seconds since 1970.
+    pub fn context_time(&self) -> Option<i64> {
+        self.context_time
     }
 
     /// The value given for a name.

@@ -116,7 +116,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         let mut marked = vec![false; target + 1];
         marked[target] = true;
         for number in (0..=target).rev() {
-            if !marked[number] {
+            if !marked[number] || self.names.replaced(number).is_some() {
                 continue;
             }
             let stage = &self.stages()[number];
@@ -156,13 +156,17 @@ impl<'a, B: Bases> Planner<'a, B> {
         };
         let arguments = self.inputs.arguments;
         let globals = self.names.globals.clone();
-        let mut instructions = self.triggers(stage, &config.config.on_build)?;
+        let replaced = self.names.replaced(number).is_some();
+        let mut instructions = Vec::new();
+        if !replaced {
+            instructions = self.triggers(stage, &config.config.on_build)?;
+        }
         let triggers = instructions.len();
-        instructions.extend(stage.instructions.iter().cloned());
+        instructions.extend(stage.instructions.iter().filter(|_| !replaced).cloned());
         inherit::begin(&mut config);
         let mut lowering = Lowering::new(arguments, &globals, self.names.expander, scope, config);
         lowering.labs = self.is_of_labs();
-        if lowering.scope.get("PATH").is_none() && arguments.platform().os != "windows" {
+        if lowering.scope.get("PATH").is_none() && !replaced && arguments.platform().os != "windows" {
             lowering.scope.set("PATH", DEFAULT_PATH);
             set_env(&mut lowering.config, "PATH", DEFAULT_PATH);
         }
@@ -207,7 +211,11 @@ impl<'a, B: Bases> Planner<'a, B> {
         place: &Place,
         platform: &Platform,
     ) -> Result<(StageBase, ImageConfig, Scope), PlanError<B::Error>> {
-        let name = self.names.base(stage)?;
+        let own = stage.name.as_ref().filter(|_| self.names.replaced(number).is_some());
+        let name = match own {
+            Some(name) => name.text.clone(),
+            None => self.names.base(stage)?,
+        };
         let image = match self.names.context_for(&name, platform) {
             Some((_, NamedContext::Directory(_) | NamedContext::Remote(_))) => {
                 let message = format!("the build context '{name}' holds files and cannot be a base image");

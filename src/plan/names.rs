@@ -18,6 +18,8 @@ pub(super) struct Names<'a> {
     source: &'a Source,
     contexts: &'a BTreeMap<String, NamedContext>,
     platform: &'a Platform,
+    /// When what the context holds was committed, in seconds since 1970.
+    context_time: Option<i64>,
     pub(super) expander: Expander,
     /// What `FROM` sees, and what an `ARG` without a default takes its value from.
     pub(super) globals: Vec<(String, String)>,
@@ -51,13 +53,14 @@ impl<'a> Names<'a> {
             source: &dockerfile.source,
             contexts: inputs.contexts,
             platform: inputs.arguments.platform(),
+            context_time: inputs.arguments.context_time(),
             expander,
             globals,
         })
     }
 
     /// `SOURCE_DATE_EPOCH`, where the Dockerfile sets it before the first `FROM`. `context` is the
-    /// time of the context's commit; a directory has none.
+    /// time of the context's commit; a context without one has none.
     pub(super) fn epoch(&mut self) -> Result<Option<i64>, Diagnostic> {
         const NAME: &str = "SOURCE_DATE_EPOCH";
         let Some(value) = find(&self.globals, NAME).filter(|value| !value.is_empty()) else {
@@ -68,10 +71,12 @@ impl<'a> Names<'a> {
         }
         self.globals.retain(|(name, _)| name != NAME);
         if value == "context" {
-            return Ok(None);
+            let time = self.context_time;
+            self.globals.extend(time.map(|time| (NAME.to_owned(), time.to_string())));
+            return Ok(time);
         }
         let message = format!("{NAME} is '{value}', which is no number of seconds");
-        let help = "set it to seconds since 1970, such as the output of: git log -1 --format=%ct";
+        let help = "set it to seconds since 1970, such as the output of: git log -1 --format=%ct; or to `context`, for a git context";
         Err(self.at(Span::default(), message).with_help(help))
     }
 
@@ -129,10 +134,25 @@ impl<'a> Names<'a> {
         Some((found.0.clone(), found.1.clone()))
     }
 
+    /// The build context that stands in for a stage: that of its name (BuildKit,
+    /// `buildDispatchStates`).
+    pub(super) fn replaced(&self, number: usize) -> Option<(String, NamedContext)> {
+        let stage = &self.stages[number];
+        self.context_for(&stage.name.as_ref()?.text, &self.platform(stage).ok()?)
+    }
+
+    /// A `--from` by name, where the number is of a stage that a build context stands in for.
+    fn by_name<'s>(&'s self, from: &'s str) -> &'s str {
+        let number = from.parse().ok().filter(|number| *number < self.stages.len());
+        let replaced = number.filter(|number| self.replaced(*number).is_some());
+        replaced.and_then(|number| self.stages[number].name.as_ref()).map_or(from, |name| &name.text)
+    }
+
     /// The stage a `--from` of stage `number` means, by number or by name: of several with one
     /// name the last in the file, even where that one cannot be copied from (BuildKit,
     /// `findStateByName`).
     pub(super) fn stage_from(&self, from: &str, number: usize) -> Result<Option<usize>, String> {
+        let from = self.by_name(from);
         if self.context(from).is_some() {
             return Ok(None);
         }
@@ -155,6 +175,7 @@ impl<'a> Names<'a> {
 
     /// Where the files of a `--from` in stage `number` are.
     pub(super) fn copy_from(&self, from: &str, number: usize) -> Result<CopyFrom, String> {
+        let from = self.by_name(from);
         match self.context(from) {
             Some((name, NamedContext::Directory(path))) => return Ok(CopyFrom::Directory(name, path)),
             Some((name, NamedContext::Remote(url))) => return Ok(CopyFrom::Directory(name, url.into())),
@@ -166,7 +187,12 @@ impl<'a> Names<'a> {
         }
         match from.parse::<Reference>() {
             Ok(reference) => Ok(CopyFrom::Image(FromImage::Registry(reference))),
-            Err(error) => Err(format!("'{from}' is neither a stage before this one nor an image: {error}")),
+            Err(error) => {
+                let near = suggest(from, self.contexts.keys().map(String::as_str));
+                let meant = near.map(|near| format!("; did you mean the build context '{near}'?"));
+                let meant = meant.unwrap_or_default();
+                Err(format!("'{from}' is neither a stage before this one nor an image: {error}{meant}"))
+            }
         }
     }
 
@@ -202,9 +228,11 @@ impl<'a> Names<'a> {
         name.parse::<Reference>().map_err(|e| {
             let message = format!("'{name}' is not an image reference: {e}");
             let mut diagnostic = self.at(stage.base.span, message);
-            let near = suggest(name, self.written());
-            let stage_near = near.map(|near| format!("did you mean the stage '{near}'?"));
-            diagnostic.help = self.misspelt(&stage.base).or(stage_near);
+            let stage_near = || Some(format!("did you mean the stage '{}'?", suggest(name, self.written())?));
+            let contexts = || self.contexts.keys().map(String::as_str);
+            let context_near =
+                || Some(format!("did you mean the build context '{}'?", suggest(name, contexts())?));
+            diagnostic.help = self.misspelt(&stage.base).or_else(stage_near).or_else(context_near);
             diagnostic
         })
     }
@@ -243,7 +271,7 @@ impl<'a> Names<'a> {
     /// The stage that a `--from` means, wherever it is.
     fn stage_anywhere(&self, from: &str) -> Option<usize> {
         match from.parse::<usize>() {
-            _ if self.context(from).is_some() => None,
+            _ if self.context(self.by_name(from)).is_some() => None,
             Ok(number) => Some(number).filter(|number| *number < self.stages.len()),
             Err(_) => self.stage_named(from, self.stages.len()),
         }

@@ -123,11 +123,12 @@ pub(crate) fn build_args(typed: &[String], env: &Env) -> Result<Vec<(String, Str
 fn source_date_epoch(build_args: &[(String, String)]) -> Result<Option<i64>, Usage> {
     let last = build_args.iter().rev().find(|(name, _)| name == "SOURCE_DATE_EPOCH");
     match last.map(|(_, value)| value.as_str()) {
-        None | Some("") => Ok(None),
+        // The context's time is known when there is the context.
+        None | Some("" | "context") => Ok(None),
         Some(text) => match text.parse::<i64>() {
             Ok(seconds) if seconds >= 0 => Ok(Some(seconds)),
             _ => Err(Usage::new(format!("SOURCE_DATE_EPOCH is '{text}', which is no number of seconds"))
-                .help("set it to seconds since 1970, such as the output of: git log -1 --format=%ct")),
+                .help("set it to seconds since 1970, such as the output of: git log -1 --format=%ct; or to 'context', for a git context")),
         },
     }
 }

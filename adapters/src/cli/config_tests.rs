@@ -233,6 +233,7 @@ fn times() {
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "12")], &[]), Ok(Some(12)));
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "12")], &["--build-arg=SOURCE_DATE_EPOCH=13"]), Ok(Some(13)));
     assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "")], &[]), Ok(None));
+    assert_eq!(epoch(&[("SOURCE_DATE_EPOCH", "context")], &[]), Ok(None));
     for bad in ["x", "-1", "1.5"] {
         assert!(epoch(&[("SOURCE_DATE_EPOCH", bad)], &[]).is_err(), "{bad}");
     }

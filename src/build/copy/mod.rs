@@ -182,7 +182,13 @@ fn copy_path(
     };
     let (from, pattern) = if job.step.parents { kept_parents(source, path)? } else { (path, None) };
     let filter = Filter::new(pattern.as_deref(), &job.step.excludes)?;
-    let selected = select::select(source, from)?;
+    let selected = match select::select(source, from) {
+        Err(CopyError::Pattern { pattern, .. }) if job.compat => {
+            (job.warn)(format!("'{pattern}' is not a valid pattern: nothing is copied"));
+            return Ok(());
+        }
+        selected => selected?,
+    };
     // Of the context's the check says so, before anything is done.
     let is_checked = job.step.from == crate::plan::CopyFrom::Context && !job.step.parents;
     if selected.is_empty() && !is_checked {

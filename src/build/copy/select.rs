@@ -94,8 +94,10 @@ impl Walk<'_> {
     }
 
     fn matches(&self, pattern: &[u8], path: &[u8]) -> Result<bool, CopyError> {
-        go_match(pattern, path)
-            .map_err(|e| CopyError::Pattern { pattern: shown(self.pattern), reason: e.to_string() })
+        go_match(pattern, path).map_err(|e| CopyError::Pattern {
+            pattern: shown(self.pattern),
+            reason: format!("{e} (with --compat it matches nothing, as in BuildKit)"),
+        })
     }
 }
 

@@ -79,6 +79,38 @@ fn one_pattern() {
     }
 }
 
+/// Go's cases for `filepath.Match`, as patternmatcher has them.
+#[test]
+fn as_go_matches() {
+    for (pattern, path, expected) in [
+        ("a*", "ab/c", true),
+        ("a*/b", "abc/b", true),
+        ("a*/b", "a/c/b", false),
+        ("a*b*c*d*e*/f", "axbxcxdxexxx/f", true),
+        ("a*b*c*d*e*/f", "axbxcxdxe/xxx/f", false),
+        ("a*b*c*d*e*/f", "axbxcxdxexxx/fff", false),
+        ("a*b?c*x", "abxbbxdbxebxczzx", true),
+        ("a*b?c*x", "abxbbxdbxebxczzy", false),
+        ("ab[^e-g]", "abc", true),
+        ("a???b", "a☺b", false),
+        ("a[^a]b", "a☺b", true),
+        ("[a-ζ]*", "α", true),
+        ("*[a-ζ]", "A", false),
+        ("[\\]a]", "]", true),
+        ("[\\-x]", "-", true),
+        ("[x\\-]", "z", false),
+        ("*x", "xxx", true),
+        ("a\\\\", "a\\", true),
+        ("a/*.txt**", "a/file.txt", true),
+        ("dist/*.whl", "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl", true),
+    ] {
+        assert_eq!(matcher(&[pattern]).matches(path), expected, "{pattern} {path}");
+    }
+    for pattern in ["[]a]", "[-]", "[x-]", "[-x]", "\\", "[a-b-c]", "[", "[^", "[^bc", "a["] {
+        assert!(IgnoreMatcher::new(&[pattern.to_owned()]).is_err(), "{pattern}");
+    }
+}
+
 #[test]
 fn several_patterns() {
     for (patterns, path, expected) in [

@@ -72,6 +72,41 @@ fn words() {
     }
 }
 
+/// Cases of BuildKit's own tests (`shell/lex_test.go`): patterns, and what is escaped in them.
+#[test]
+fn patterns_are_buildkits() {
+    for (text, foo, expected) in [
+        ("${FOO#()[]{\\}^$.\\*\\?|\\\\}", "()[]{}^$.*?|\\x", "x"),
+        ("${FOO%%\\**}", "xx**", "xx"),
+        ("${FOO#*x*y}", "xxyy", "y"),
+        ("${FOO#*}", "xxyy", "xxyy"),
+        ("${FOO#$A}", "alphabet", "bet"),
+        ("${FOO#$EMPTY}", "xxyy", "xxyy"),
+        ("${FOO#}", "xxyy", "xxyy"),
+        ("${FOO##}", "xxyy", "xxyy"),
+        ("${FOO%}", "xxyy", "xxyy"),
+        ("${FOO%%$EMPTY}", "xxyy", "xxyy"),
+        ("${FOO##*x}", "xxyy", "yy"),
+        ("${FOO#?\\?}", "???y", "?y"),
+        ("${ABC:-.}${FOO%x}${ABC:-.}", "xxyy", ".xxyy."),
+        ("${FOO%%\\**\\*}", "a***yy*", "a"),
+        ("${FOO/\\*\\//.} ${FOO//\\*\\//.}", "/foo*/*/*.txt", "/foo.*/*.txt /foo..*.txt"),
+        ("${FOO/$EMPTY/ww}", "xxyy", "wwxxyy"),
+        ("${FOO//\\//\\/}", "/tmp/foo.txt", "\\/tmp\\/foo.txt"),
+        ("${FOO///}", "xxyy", "xxyy"),
+        ("${ABC///}", "", ""),
+        ("${FOO%x*}", "👽x🚀x🖖", "👽x🚀"),
+        ("${FOO%%x*}", "👽x🚀x🖖", "👽"),
+    ] {
+        let lookup = |name: &str| if name == "FOO" { Some(foo.to_owned()) } else { lookup(name) };
+        let expanded = Expander { escape: '\\' }.word(text, &lookup);
+        assert_eq!(expanded.as_deref(), Ok(expected), "{text}");
+    }
+    for text in ["${A=b}", "${A=:b}", "${X=}", "${A//l}", "${A//}", "${A#\\}", "${A#\\x}", "${X:?}"] {
+        assert!(word(text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn errors_point_at_the_place() {
     for (text, place) in [

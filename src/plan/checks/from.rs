@@ -2,14 +2,15 @@
 
 use crate::dockerfile::checks::{Finding, Linter, rule};
 use crate::dockerfile::{Diagnostic, Dockerfile, Expander, Span, Stage, Word};
-use crate::image::{Platform, Reference};
+use crate::image::{ImageConfig, Platform, Reference};
 
 use super::super::arguments::Arguments;
 use super::super::globals::Globals;
 use super::super::step::FromImage;
 use super::super::watch::{Names, near};
+use super::reach::sources;
 use super::variables::span_of_variable;
-use super::{Base, Looked, State, Walk};
+use super::{Base, BaseConfig, Looked, Spot, State, Walk};
 
 /// Whether each `FROM` names an image if no build argument is given.
 pub(super) fn check_defaults(
@@ -134,26 +135,58 @@ impl Walk<'_, '_> {
     }
 }
 
+/// Whether the images that a stage takes files from have the target's platform.
+pub(super) fn check_sources(walk: &mut Walk<'_, '_>, number: usize, bases: &mut BaseConfig<'_>) {
+    let wanted = walk.survey.inputs.arguments.platform().clone();
+    let stage = walk.looked[number].stage;
+    let triggers = walk.looked[number].triggers.clone();
+    let spots = triggers.iter().map(|(t, base)| (Spot::of_trigger(walk.dockerfile, stage, t, base), t));
+    let spots: Vec<_> = spots.chain(stage.instructions.iter().map(|i| (Spot::of(i), i))).collect();
+    for (spot, instruction) in spots {
+        for from in sources(instruction) {
+            let Some(image) = walk.image_from(&from) else { continue };
+            let config = bases(&image, &wanted);
+            let Some(message) = config.and_then(|config| other_platform(walk, &config, &wanted, false))
+            else {
+                continue;
+            };
+            walk.linter
+                .report(spot.finding(&rule::INVALID_BASE_IMAGE_PLATFORM, None, message).with_help(HELP));
+        }
+    }
+}
+
+const HELP: &str = "choose an image for that platform, or build for the image's with --custom-platform";
+
+/// What is to be said of an image for another platform than what was asked for.
+fn other_platform(
+    walk: &Walk<'_, '_>,
+    config: &ImageConfig,
+    wanted: &Platform,
+    asked: bool,
+) -> Option<String> {
+    // An image without layers is as good as scratch.
+    if config.rootfs.diff_ids.is_empty() && config.history.iter().all(|h| h.empty_layer) {
+        return None;
+    }
+    // Where nothing was asked for, an image for this machine is right, whatever the target.
+    let host = Platform::host();
+    let is_host = (&config.os, &config.architecture) == (&host.os, &host.architecture);
+    let asked = asked || walk.survey.inputs.platform_given;
+    let is_wanted = (&config.os, &config.architecture) == (&wanted.os, &wanted.architecture);
+    let message = format!("the image is for {}, and {wanted} was asked for", config.platform());
+    (!is_wanted && (!is_host || asked)).then_some(message)
+}
+
 /// Whether the base image has the platform that was asked for.
 pub(super) fn check_base(walk: &mut Walk<'_, '_>, number: usize) {
     let wanted = walk.platform(number);
     let looked = &walk.looked[number];
     let (Base::Image(FromImage::Registry(_)), Some(config)) = (&looked.base, &looked.config) else { return };
-    // An image without layers is as good as scratch.
-    if config.rootfs.diff_ids.is_empty() && config.history.iter().all(|h| h.empty_layer) {
-        return;
-    }
-    // Where nothing was asked for, an image for this machine is right, whatever the target.
-    let host = Platform::host();
-    let is_host = (&config.os, &config.architecture) == (&host.os, &host.architecture);
-    let asked = looked.platform.is_some() || walk.survey.inputs.platform_given;
-    if (&config.os, &config.architecture) == (&wanted.os, &wanted.architecture) || (is_host && !asked) {
-        return;
-    }
+    let asked = looked.platform.is_some();
+    let Some(message) = other_platform(walk, config, &wanted, asked) else { return };
     let stage = looked.stage;
-    let message = format!("the image is for {}, and {wanted} was asked for", config.platform());
-    let help = "choose an image for that platform, or build for the image's with --custom-platform";
     let rule = &rule::INVALID_BASE_IMAGE_PLATFORM;
     let finding = Finding::new(rule, &walk.dockerfile.source, stage.lines, stage.base.span, message);
-    walk.linter.report(finding.with_help(help));
+    walk.linter.report(finding.with_help(HELP));
 }

@@ -256,9 +256,10 @@ impl<'a> Walk<'a, '_> {
             return;
         }
         let names = stages.iter().filter_map(|stage| stage.name.as_ref().map(|name| name.text.as_str()));
+        let names = names.chain(self.survey.inputs.contexts.keys().map(String::as_str));
         let meant = suggest(from, names.filter(|name| !name.starts_with(from) && !from.starts_with(name)));
         if let Some(meant) = meant {
-            let message = format!("no stage is called `{from}`, so it is taken for an image");
+            let message = format!("nothing here is called `{from}`, so it is taken for an image");
             let help = format!("did you mean `{meant}`?");
             self.find(spot, &rule::MISSPELT_STAGE, Some(span), message, help);
         }

@@ -210,6 +210,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         for number in 0..self.looked.len() {
             if self.looked[number].reached || self.survey.all_stages {
                 from::check_base(self, number);
+                from::check_sources(self, number, bases);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::dockerfile::{Dockerfile, Instruction, InstructionKind, Mount, Stage};
 
+use super::super::step::FromImage;
 use super::{Base, Walk};
 
 /// The stage to build: the last, or the one named or numbered; `None` if it is not there.
@@ -28,6 +29,16 @@ impl Walk<'_, '_> {
             }
         }
         found
+    }
+
+    /// The image of a registry that a `from` means.
+    pub(super) fn image_from(&self, from: &str) -> Option<FromImage> {
+        let count = self.dockerfile.stages.len();
+        let is_known = self.context_named(from).is_some() || self.stage_named(from, count).is_some();
+        if is_known || from == "scratch" || from.parse::<i64>().is_ok() {
+            return None;
+        }
+        from.parse().ok().map(FromImage::Registry)
     }
 
     /// The stage a `from` means, by number or by name: of several with one name the last in the

@@ -126,6 +126,10 @@ cases! {
         Given { all_stages: false, ..given("FROM arm AS x\nFROM a\n") } => [];
         given("FROM arm AS x\nFROM a\n") => [("InvalidBaseImagePlatform", 1, 1)];
         given("FROM --platform=linux/arm64 arm AS arm64\n") => [];
+        given("FROM a\nCOPY --from=arm \\\n /x /y\nRUN --mount=from=arm,target=/x y\n") =>
+            [("InvalidBaseImagePlatform", 2, 3), ("InvalidBaseImagePlatform", 4, 4)];
+        given("FROM a AS arm\nFROM a\nCOPY --from=arm /x /y\nCOPY --from=a /x /y\nCOPY --from=unknown /x /y\n") => [];
+        given("FROM a AS b\nONBUILD COPY --from=arm /x /y\nFROM b\n") => [("InvalidBaseImagePlatform", 3, 3)];
     ]
     variables_are_defined: [
         given("FROM a\nARG foo\nCOPY x${foo} .\n") => [];

@@ -17,6 +17,8 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct Place<'p, 'a> {
     pending: &'p mut Pending<'a>,
     root: Vec<u8>,
+    /// Names that would leave the destination stop there.
+    clamp: bool,
     wrong: &'p dyn Fn(String) -> CopyError,
     /// True paths of directories that were asked for.
     resolved: HashMap<Vec<u8>, Vec<u8>>,
@@ -27,12 +29,13 @@ impl<'p, 'a> Place<'p, 'a> {
     pub(super) fn new(
         destination: &str,
         pending: &'p mut Pending<'a>,
+        clamp: bool,
         wrong: &'p dyn Fn(String) -> CopyError,
     ) -> Result<Self, CopyError> {
         let root = pending.resolve(destination.as_bytes())?;
         let owner = pending.owner().unwrap_or((0, 0));
         pending.make_directory_as(&root, 0o755, owner)?;
-        Ok(Place { pending, root, wrong, resolved: HashMap::new() })
+        Ok(Place { pending, root, clamp, wrong, resolved: HashMap::new() })
     }
 
     /// Places one entry; if it is none that images have, a sentence that says so.
@@ -95,16 +98,16 @@ impl<'p, 'a> Place<'p, 'a> {
     }
 
     /// The true path of an archive's name below the destination; none for the destination itself.
-    /// `..` is refused where it leaves the archive; links on the way are followed, and the
+    /// `..` is refused where it leaves the archive, unless names are clamped; links on the way are followed, and the
     /// destination is their root.
     fn target(&mut self, name: &[u8]) -> Result<Option<Vec<u8>>, CopyError> {
         let mut parts: Vec<&[u8]> = Vec::new();
         for part in name.split(|b| *b == b'/') {
             match part {
                 b"" | b"." => {}
-                b".." if parts.pop().is_none() => {
+                b".." if parts.pop().is_none() && !self.clamp => {
                     return Err((self.wrong)(format!(
-                        "'{}' leaves the directory it is unpacked to",
+                        "'{}' leaves the directory it is unpacked to (with --compat it stops there, as in BuildKit)",
                         shown(name)
                     )));
                 }
