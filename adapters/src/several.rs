@@ -299,6 +299,7 @@ fn places(job: &Job) -> Vec<String> {
         &files.environment,
         &config.tar_path,
         &config.oci_layout_path,
+        &config.oci_archive_path,
     ];
     let paths = fixed.into_iter().flatten().chain(files.outputs.iter().map(|(_, path)| path));
     let mut places: Vec<String> = paths.map(|path| path.display().to_string()).collect();

@@ -108,3 +108,46 @@ fn standard_output_as_the_digest_file() {
     built.succeeded();
     assert!(built.finished.stdout.contains("sha256:"), "{:?}", built.finished);
 }
+
+/// An index too: each platform's image is whole.
+#[test]
+fn an_oci_archive_is_read_by_others() {
+    let build = Build::new("FROM scratch\nARG TARGETARCH\nLABEL for=$TARGETARCH\nCOPY Dockerfile /\n")
+        .without_layout()
+        .named(&["example.com/image:v1"])
+        .flag("--platform=linux/amd64,linux/arm64")
+        .flag("--oci-archive-path={out}/image.tar");
+    build.run(Place::Overlay).succeeded();
+    for architecture in ["amd64", "arm64"] {
+        let inspected = yadokari_e2e::run_ok(std::process::Command::new("skopeo").args([
+            &format!("--override-arch={architecture}"),
+            "inspect",
+            &format!("oci-archive:{}:v1", build.out().join("image.tar").display()),
+        ]));
+        let inspected: serde_json::Value = serde_json::from_str(&inspected).expect("JSON");
+        assert_eq!(inspected["Labels"]["for"], architecture);
+    }
+    // And by us, as a base.
+    let archive = format!("base=oci-archive:{}", build.out().join("image.tar").display());
+    let next = Build::new("FROM base\n").flag(&format!("--build-context={archive}"));
+    let image = next.flag("--platform=linux/arm64").run(Place::Overlay).image();
+    assert_eq!(image.config["config"]["Labels"]["for"], "arm64");
+}
+
+#[test]
+fn a_push_by_digest_writes_no_tag() {
+    let registry = Registry::open();
+    let build = || Build::new("FROM scratch\nCOPY Dockerfile /\n").without_layout().flag("--push-by-digest");
+    let pushed = build().push(&registry, "app").flag("--env-file={out}/env");
+    pushed.run(Place::Overlay).succeeded();
+    let digest = fs::read_to_string(pushed.out().join("digest")).expect("written");
+    let image = registry.image(&format!("app@{digest}"));
+    assert_eq!(image.digest, digest);
+    assert!(!registry.has_tag("app", "latest"));
+    let environment = fs::read_to_string(pushed.out().join("env")).expect("written");
+    let reference = format!("IMAGE_REF={}@{digest}\n", registry.reference("app"));
+    assert!(environment.contains(&reference), "{environment}");
+    let tagged = build().push(&registry, "app:1").run(Place::Overlay);
+    let error = tagged.failed(1);
+    assert!(error.contains("app:1") && error.contains("has a tag"), "{error}");
+}

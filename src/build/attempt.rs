@@ -9,7 +9,6 @@ use crate::cache::Cache;
 use crate::config::{BuildConfig, CacheOutcome, StepOutcome};
 use crate::context::Context;
 use crate::event::Events;
-use crate::image::Reference;
 use crate::layer::Timestamp;
 use crate::plan::Plan;
 use crate::rootfs;
@@ -65,7 +64,7 @@ pub(super) struct Built {
 
 /// Carries out the plan once, and writes and pushes the images.
 pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Built, Error> {
-    let Job { config, session, plan, events, cancel, workspace, fetcher, .. } = *job;
+    let Job { config, session, plan, events, cancel, fetcher, .. } = *job;
     let uploads = Uploads::new(&session.network, &session.registry, session.destinations());
     // What was made is kept even where a later step fails, while its files are there.
     let _keeping = cached.map(|cached| Keeping { cached, cancel });
@@ -96,7 +95,7 @@ pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Buil
         scope.spawn(save);
         products::write(config, fetcher, &images, &root, events)?;
         if !pushed.is_empty() {
-            push(&uploads, workspace, &images, &root, pushed, cancel)?;
+            push(&uploads, job, &images, &root)?;
         }
         cleared.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok::<(), Error>(())
@@ -105,25 +104,21 @@ pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Buil
 }
 
 /// Sends what is not under way yet, and last what the destinations name.
-fn push(
-    uploads: &Uploads,
-    workspace: &Workspace,
-    images: &[Image],
-    root: &Root,
-    destinations: &[Reference],
-    cancel: &Cancel,
-) -> Result<(), Error> {
+fn push(uploads: &Uploads, job: &Job<'_>, images: &[Image], root: &Root) -> Result<(), Error> {
     for image in images {
         let name = format!("config-{}.json", image.config_descriptor.digest.hex());
-        uploads.file(&image.config_descriptor, workspace.write_blob(&name, &image.config)?);
+        uploads.file(&image.config_descriptor, job.workspace.write_blob(&name, &image.config)?);
     }
-    uploads.finish(cancel)?;
+    uploads.finish(job.cancel)?;
     if images.len() > 1 {
         for image in images {
             uploads.by_digest(&image.manifest_descriptor, &image.manifest)?;
         }
     }
-    uploads.manifests(destinations, &root.bytes, &root.descriptor.media_type)
+    if job.config.push_by_digest {
+        return uploads.by_digest(&root.descriptor, &root.bytes);
+    }
+    uploads.manifests(job.session.destinations(), &root.bytes, &root.descriptor.media_type)
 }
 
 /// Waits at its end until the cache has what it should keep.

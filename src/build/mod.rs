@@ -178,7 +178,7 @@ fn plan_all(
     Ok(plan::merge(plans))
 }
 
-/// What a docker archive cannot hold is refused before anything is done.
+/// What a docker archive cannot hold, and tags of what has none, are refused before anything is done.
 fn check_products(config: &BuildConfig) -> Result<(), Error> {
     if config.platforms.len() > 1 && config.rootfs.materialize {
         return Err(Error::Other {
@@ -191,7 +191,14 @@ fn check_products(config: &BuildConfig) -> Result<(), Error> {
             message:
                 "an archive for docker load (--tar-path) holds one image, and several platforms make several"
                     .to_owned(),
-            help: Some("write an OCI layout (--oci-layout-path), push, or build for one platform".to_owned()),
+            help: Some("write an OCI layout (--oci-layout-path or --oci-archive-path), push, or build for one platform".to_owned()),
+        });
+    }
+    let mut tagged = config.destinations.iter().filter(|d| d.tag().is_some() || d.digest().is_some());
+    if let Some(name) = tagged.next().filter(|_| config.push_by_digest) {
+        return Err(Error::Other {
+            message: format!("{} cannot be pushed by its digest: it has a tag", name.whole()),
+            help: Some(format!("name the repository alone: {}/{}", name.registry(), name.repository())),
         });
     }
     Ok(())

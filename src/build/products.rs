@@ -1,11 +1,13 @@
-//! The image as files: `--oci-layout-path` and `--tar-path`. Complete before the push, and kept
+//! The image as files: `--oci-layout-path`, `--oci-archive-path` and `--tar-path`. Complete before the push, and kept
 //! if it fails.
 
 use std::path::PathBuf;
 
 use crate::config::BuildConfig;
 use crate::event::Events;
-use crate::image::{BlobSource, Descriptor, ImageBlob, LayoutImage, OciLayout, write_docker_archive};
+use crate::image::{
+    BlobSource, Descriptor, ImageBlob, LayoutImage, OciLayout, write_docker_archive, write_oci_archive,
+};
 
 use super::Error;
 use super::assemble::{Image, Root};
@@ -19,13 +21,14 @@ pub(super) fn write(
     root: &Root,
     events: &Events,
 ) -> Result<(), Error> {
-    if config.oci_layout_path.is_none() && config.tar_path.is_none() {
+    let asked = [&config.oci_layout_path, &config.oci_archive_path, &config.tar_path];
+    if asked.iter().all(|path| path.is_none()) {
         return Ok(());
     }
     let of_image = |image: &Image| image.layers.iter().map(|layer| layer.file(fetcher)).collect();
     let files: Vec<Vec<PathBuf>> = images.iter().map(of_image).collect::<Result<_, Error>>()?;
     let names = &config.destinations;
-    if let Some(path) = &config.oci_layout_path {
+    if config.oci_layout_path.is_some() || config.oci_archive_path.is_some() {
         let mut blobs = Vec::new();
         for (image, files) in images.iter().zip(&files) {
             blobs.push(own(&image.config_descriptor, &image.config));
@@ -33,8 +36,14 @@ pub(super) fn write(
             blobs.push(own(&image.manifest_descriptor, &image.manifest));
         }
         let layout = LayoutImage { descriptor: root.descriptor.clone(), manifest: &root.bytes, blobs, names };
-        OciLayout::write(path, &layout).map_err(Error::from_display)?;
-        events.info(format!("wrote the OCI layout {}", path.display()));
+        if let Some(path) = &config.oci_layout_path {
+            OciLayout::write(path, &layout).map_err(Error::from_display)?;
+            events.info(format!("wrote the OCI layout {}", path.display()));
+        }
+        if let Some(path) = &config.oci_archive_path {
+            write_oci_archive(path, &layout).map_err(Error::from_display)?;
+            events.info(format!("wrote the OCI archive {}", path.display()));
+        }
     }
     if let (Some(path), [image], [files]) = (&config.tar_path, images, files.as_slice()) {
         let blobs: Vec<_> = layer_blobs(&image.layers, files).collect();

@@ -45,6 +45,8 @@ pub struct BuildConfig {
     pub destinations: Vec<Reference>,
     /// Whether to push to the destinations at all.
     pub push: bool,
+    /// Whether the destinations, which have no tags then, get the image by its digest alone.
+    pub push_by_digest: bool,
     /// Values of `ARG`s, in the order given; the last of a name wins.
     pub build_args: Vec<(String, String)>,
     /// Stage to build, by name or number; the last one if absent.
@@ -77,6 +79,8 @@ pub struct BuildConfig {
     pub tar_path: Option<PathBuf>,
     /// Write the image as an OCI layout to this directory.
     pub oci_layout_path: Option<PathBuf>,
+    /// Write the image as an archive of an OCI layout to this file.
+    pub oci_archive_path: Option<PathBuf>,
     /// How a step's root filesystem is provided.
     pub rootfs: RootfsConfig,
     /// What commands are given besides the image's files.

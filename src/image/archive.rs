@@ -1,4 +1,5 @@
-//! `docker save` archives: what `docker load`, `podman load` and skopeo's `docker-archive:` read.
+//! Images as one file: `docker save` archives, which `docker load`, `podman load` and skopeo's
+//! `docker-archive:` read, and OCI archives, which are OCI layouts in a tar.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Permissions};
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::blob::ImageBlob;
+use super::blob::{BlobSource, ImageBlob};
+use super::layout::LayoutImage;
 use super::{Descriptor, Digest, MediaType, Reference};
 
 /// Why an archive could not be written.
@@ -46,6 +48,16 @@ pub fn write_docker_archive(
         .map_err(|source| ArchiveError { path: path.to_owned(), source })
 }
 
+/// Writes an archive of an OCI layout with one image or index. The file is made as in
+/// [`write_docker_archive`].
+///
+/// # Errors
+/// Failure to read a blob or to write; a blob that is not what its descriptor says.
+pub fn write_oci_archive(path: &Path, image: &LayoutImage<'_>) -> Result<(), ArchiveError> {
+    place(path, |file| write_layout(file, image))
+        .map_err(|source| ArchiveError { path: path.to_owned(), source })
+}
+
 fn place(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     // A link's target is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -68,6 +80,23 @@ fn place(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Re
         }
         Err(failed) => Err(failed.error),
     }
+}
+
+fn write_layout(file: &mut File, image: &LayoutImage<'_>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 20, file);
+    let (version, index) = image.documents()?;
+    let root = ImageBlob { descriptor: image.descriptor.clone(), source: BlobSource::Bytes(image.manifest) };
+    member(&mut out, "oci-layout", version.len() as u64, |out| out.write_all(&version))?;
+    let mut written = HashSet::new();
+    for blob in image.blobs.iter().chain([&root]) {
+        let Descriptor { digest, size, .. } = blob.descriptor;
+        if written.insert(digest) {
+            member(&mut out, &format!("blobs/sha256/{}", digest.hex()), size, |out| blob.copy_to(out))?;
+        }
+    }
+    member(&mut out, "index.json", index.len() as u64, |out| out.write_all(&index))?;
+    out.write_all(&[0; 1024])?;
+    out.flush()
 }
 
 fn write_archive(

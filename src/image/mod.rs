@@ -16,7 +16,7 @@ mod media_type;
 mod platform;
 mod reference;
 
-pub use archive::{ArchiveError, write_docker_archive};
+pub use archive::{ArchiveError, write_docker_archive, write_oci_archive};
 pub(crate) use blob::Checked;
 pub use blob::{BlobSource, ImageBlob, StreamBlob};
 pub use config::{ContainerConfig, EmptyObject, Healthcheck, ImageConfig, RootFs};

@@ -78,7 +78,7 @@ impl Reference {
         &self.repository
     }
 
-    /// The tag; `latest` where the text had neither tag nor digest.
+    /// The tag; `latest` where the text had neither tag nor digest, unless it was taken away.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
@@ -92,6 +92,12 @@ impl Reference {
     #[must_use]
     pub fn clone_with_digest(&self, digest: String) -> Self {
         Reference { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
+    /// The repository alone, which stands for no image.
+    #[must_use]
+    pub fn clone_untagged(&self) -> Self {
+        Reference { tag: None, digest: None, ..self.clone() }
     }
 
     /// The same repository, by a tag and without a digest.

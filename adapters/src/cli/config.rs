@@ -53,6 +53,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         dockerfile: places::dockerfile(&flags.dockerfile)?,
         destinations: destinations(flags, push)?,
         push,
+        push_by_digest: flags.result.push_by_digest,
         build_args,
         target: target(flags)?,
         platforms: platforms(flags)?,
@@ -68,6 +69,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         ignore_paths: ignore_paths(&flags.layers)?,
         tar_path,
         oci_layout_path: path(&flags.result.oci_layout_path),
+        oci_archive_path: path(&flags.result.oci_archive_path),
         rootfs: rootfs(&flags.rootfs, env),
         steps,
         registry: registries::config(&flags.registry, env)?,
@@ -94,7 +96,14 @@ fn no_push(flags: &Flags, env: &Env) -> Result<bool, Usage> {
 }
 
 fn destinations(flags: &Flags, push: bool) -> Result<Vec<Reference>, Usage> {
-    let all = flags.destination.iter().map(|d| places::destination(d)).collect::<Result<Vec<_>, _>>()?;
+    let destination = |text: &String| {
+        let name = places::destination(text)?;
+        // A tag that nobody gave is none where none is wanted.
+        let bare =
+            flags.result.push_by_digest && name.whole().ends_with(":latest") && !text.ends_with(":latest");
+        Ok(if bare { name.clone_untagged() } else { name })
+    };
+    let all = flags.destination.iter().map(destination).collect::<Result<Vec<_>, _>>()?;
     if all.is_empty() && push {
         return Err(Usage::new("there is nowhere to push the image to")
             .help("give --destination, or --no-push if the image shall not be pushed"));

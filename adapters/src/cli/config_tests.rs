@@ -137,6 +137,35 @@ fn platform() {
 }
 
 #[test]
+fn platforms() {
+    let names = |flags: &[&str]| -> Vec<String> {
+        config_of(flags).platforms.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(names(&["--platform=linux/arm64,amd64"]), ["linux/arm64", "linux/amd64"]);
+    let repeated = ["--platform=linux/arm64", "--platform=linux/amd64, aarch64", "--custom-platform="];
+    assert_eq!(names(&repeated), ["linux/arm64", "linux/amd64"]);
+    assert_eq!(names(&["--platform=linux/arm64", "--custom-platform=arm64"]), ["linux/arm64"]);
+    assert!(names(&["--platform="]).is_empty());
+    assert!(refused(&["--platform=amd64", "--custom-platform=arm64"]).contains("contradict"));
+    for wrong in ["--platform=amd64,toaster", "--platform=windows/amd64"] {
+        assert!(refused(&[wrong]).contains(wrong.rsplit(['=', ',']).next().unwrap()));
+    }
+}
+
+#[test]
+fn by_digest_there_is_no_tag() {
+    let names = |flags: &[&str]| -> Vec<String> {
+        config_of(flags).destinations.iter().map(yadokari::image::Reference::whole).collect()
+    };
+    let flags = ["--push-by-digest", "-d=h:5000/r", "-d=h:5000/r:latest"];
+    assert!(
+        names(&flags).ends_with(&["h:5000/r".to_owned(), "h:5000/r:latest".to_owned()]),
+        "{:?}",
+        names(&flags)
+    );
+}
+
+#[test]
 fn labels_and_annotations_need_a_key_and_a_value() {
     assert_eq!(config_of(&["--annotation", "a=b=c"]).annotations, [("a".into(), "b=c".into())]);
     assert!(refused(&["--label", "a"]).contains("key=value"));

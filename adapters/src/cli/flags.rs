@@ -178,6 +178,12 @@ pub(crate) struct Result {
     /// Write the image as an OCI layout
     #[arg(long, value_name = "DIR", default_value = "", hide_default_value = true)]
     pub(crate) oci_layout_path: String,
+    /// Write the image as an archive of an OCI layout
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) oci_archive_path: String,
+    /// Push the image by its digest alone, to destinations without tags
+    #[arg(long)]
+    pub(crate) push_by_digest: bool,
     /// Write the image's digest to a file
     #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
     pub(crate) digest_file: String,

@@ -102,7 +102,9 @@ fn place(pushed: &[Reference], digest: Digest) -> Vec<(&'static str, String)> {
 
 /// What rules would have come to, had they made what the inputs say.
 fn without_rules(job: &Job, pushed: &[Reference]) -> Metadata {
-    let names = pushed.iter().map(|r| r.tag().unwrap_or("latest").to_owned());
+    // By its digest alone it has no tags.
+    let tagged = || pushed.iter().filter(|_| !job.config.push_by_digest);
+    let names = tagged().map(|r| r.tag().unwrap_or("latest").to_owned());
     let mut tag_names: Vec<String> = Vec::new();
     for name in names {
         if !tag_names.contains(&name) {
@@ -111,7 +113,7 @@ fn without_rules(job: &Job, pushed: &[Reference]) -> Metadata {
     }
     Metadata {
         version: tag_names.first().cloned().unwrap_or_default(),
-        tags: pushed.iter().map(Reference::whole).collect(),
+        tags: tagged().map(Reference::whole).collect(),
         tag_names,
         labels: job.config.labels.clone(),
         annotations: job.config.annotations.clone(),

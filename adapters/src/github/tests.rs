@@ -194,6 +194,39 @@ fn without_a_push_there_is_a_digest_only() {
 }
 
 #[test]
+fn several_platforms_are_an_index_with_a_row_each() {
+    let mut outcome = outcome(&["ghcr.io/o/n:1"]);
+    outcome.media_type = MediaType::from(MediaType::OCI_INDEX);
+    for (image, platform) in [(&b"a"[..], "linux/amd64"), (b"b", "linux/arm/v7")] {
+        outcome.images.push(yadokari::config::ImageOutcome {
+            digest: Digest::of(image),
+            platform: platform.parse().unwrap(),
+            ..outcome.images[0].clone()
+        });
+    }
+    outcome.images.remove(0);
+    let job = job_with(&[]).unwrap();
+    let outputs = read_outputs(&outputs::outputs(&job, &outcome, None, commands::token));
+    let (a, b) = (Digest::of(b"a").to_string(), Digest::of(b"b").to_string());
+    let digests: serde_json::Value = serde_json::from_str(&outputs["platform-digests"]).unwrap();
+    assert_eq!(digests, serde_json::json!({"linux/amd64": a, "linux/arm/v7": b}));
+    for name in ["digest", "imageid"] {
+        assert_eq!(outputs[name], outcome.digest.to_string());
+    }
+    let metadata: serde_json::Value = serde_json::from_str(&outputs["metadata"]).unwrap();
+    let descriptor = serde_json::json!({
+        "mediaType": MediaType::OCI_INDEX, "digest": outcome.digest.to_string(), "size": 1,
+    });
+    assert_eq!(metadata["containerimage.descriptor"], descriptor);
+    assert!(metadata.get("containerimage.config.digest").is_none());
+    let summary = Summary { redactor: &Redactor::default(), places: &[] }.built(&outcome);
+    for (platform, digest) in [("linux/amd64", a), ("linux/arm/v7", b)] {
+        let row = format!("| <code>{platform}</code> | <code>{digest}</code> | 0 | ");
+        assert!(summary.lines().any(|line| line.starts_with(&row)), "{row} is not in:\n{summary}");
+    }
+}
+
+#[test]
 fn delimiters_cannot_be_guessed() {
     assert!(commands::token() != commands::token());
     let text = outputs::entry("x", "a\nghadelimiter_0\nb", || "1".to_owned());

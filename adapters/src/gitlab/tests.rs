@@ -235,6 +235,9 @@ fn one_of_several_jobs_has_tags_and_names_of_its_own() {
     assert_eq!(with(&rules), ["registry.gl.io/g/p:z-linux-arm64"]);
     let (_, reporter) = job_with(&leg).unwrap();
     assert_eq!(reporter.leg.suffix(), "_linux_arm64");
+    let both = [("CI_NODE_TOTAL", "2"), ("YADOKARI_PLATFORM", "linux/amd64,linux/arm64")];
+    let (job, several) = job_with(&both).unwrap();
+    assert_eq!((job.config.platforms.len(), several.leg.suffix().as_str()), (2, "_linux_amd64_linux_arm64"));
     let (_, alone) = job_with(&[("CI_NODE_TOTAL", "1")]).unwrap();
     assert_eq!(alone.leg.suffix(), "");
 }

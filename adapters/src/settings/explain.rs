@@ -147,6 +147,7 @@ fn written(job: &Job, reporter: &dyn Reporter) -> Vec<(String, String)> {
     let fixed = [
         ("docker archive", &job.config.tar_path),
         ("OCI layout", &job.config.oci_layout_path),
+        ("OCI archive", &job.config.oci_archive_path),
         ("digest", &files.digest),
         ("names with digest", &files.name),
         ("names, tags and digest", &files.name_tag),

@@ -50,9 +50,11 @@ impl Output {
             // Every time is clamped wherever there is a SOURCE_DATE_EPOCH.
             "rewrite-timestamp" => _ = boolean(&shown(), value)?,
             "registry.insecure" if boolean(&shown(), value)? => self.words.push("--insecure".to_owned()),
+            "push-by-digest" if boolean(&shown(), value)? => self.words.push("--push-by-digest".to_owned()),
+            // The digest is a name of every image that is pushed.
+            "name-canonical" => _ = boolean(&shown(), value)?,
             // What is so anyway.
             "registry.insecure" | "push-by-digest" | "force-compression" | "unpack" | "store"
-            | "name-canonical"
                 if !boolean(&shown(), value)? => {}
             _ => return self.annotation(name, value),
         }
@@ -65,7 +67,7 @@ impl Output {
             Some(key) => self.words.push(format!("--annotation={key}={value}")),
             None => {
                 return Err(Usage::new(format!("an output cannot have {name}={value}")).help(
-                    "it can have type, dest, tar, name, push, oci-mediatypes, compression, compression-level and annotation.NAME",
+                    "it can have type, dest, tar, name, push, push-by-digest, oci-mediatypes, compression, compression-level and annotation.NAME",
                 ));
             }
         }
@@ -80,12 +82,9 @@ impl Output {
         match self.kind.as_str() {
             "image" => {}
             "registry" => self.words.push("--no-push=false".to_owned()),
-            "oci" if self.tar == Some(false) && self.dest.is_empty() => return Err(no_dest()),
+            "oci" if self.dest.is_empty() => return Err(no_dest()),
             "oci" if self.tar == Some(false) => self.words.push(format!("--oci-layout-path={}", self.dest)),
-            "oci" => {
-                return Err(Usage::new("an OCI layout is written as a directory, not as an archive")
-                    .help("add tar=false, and pack the directory with tar after the build"));
-            }
+            "oci" => self.words.push(format!("--oci-archive-path={}", self.dest)),
             "docker" if self.dest.is_empty() => {
                 return Err(Usage::new(
                     "type=docker without dest needs a docker engine, and none is used here",
@@ -131,6 +130,12 @@ mod tests {
             ("type=registry,name=r.io/a:1", &["--destination=r.io/a:1", "--no-push=false"]),
             ("type=image,\"name=r.io/a:1,r.io/b:2\"", &["--destination=r.io/a:1", "--destination=r.io/b:2"]),
             ("type=oci,dest=out,tar=false", &["--oci-layout-path=out"]),
+            ("type=oci,dest=out.tar", &["--oci-archive-path=out.tar"]),
+            (
+                "type=image,name=r.io/a,push-by-digest=true,name-canonical=true,push=true",
+                &["--destination=r.io/a", "--push-by-digest", "--no-push=false"],
+            ),
+            ("type=image,push-by-digest=false", &[]),
             ("type=docker,dest=/x/y.tar", &["--tar-path=/x/y.tar"]),
             (
                 "type=image,oci-mediatypes=true,compression=zstd,compression-level=3",
@@ -150,12 +155,10 @@ mod tests {
             "dest=x",
             "type=local,dest=x",
             "type=tar,dest=x",
-            "type=oci,dest=x",
-            "type=oci,tar=false",
+            "type=oci",
             "type=docker",
             "type=docker,dest=x,tar=false",
             "type=cacheonly",
-            "type=image,push-by-digest=true",
             "type=image,force-compression=true",
         ] {
             assert!(words(text).unwrap_err().help.is_some(), "{text}");

@@ -90,8 +90,8 @@ const PLATFORM: &str = "{{platform}}";
 /// The platforms as a part of a tag: `linux-arm64`.
 fn slug(read: &Read) -> Result<String, Usage> {
     let mut platforms = Vec::new();
-    for text in read.settings.items(Key::Platforms) {
-        platforms.push(text.parse().map_err(|e| Usage::new(format!("parameter PLATFORM: {e}")))?);
+    for text in read.settings.items(Key::Platforms).iter().flat_map(|item| item.split(',')) {
+        platforms.push(text.trim().parse().map_err(|e| Usage::new(format!("parameter PLATFORM: {e}")))?);
     }
     if platforms.is_empty() {
         platforms.push(Platform::host());

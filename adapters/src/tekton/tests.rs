@@ -219,6 +219,10 @@ fn a_matrix_builds_tags_differ_by_their_platform() {
     let names: Vec<String> =
         config_of(&args).unwrap().config.destinations.iter().map(Reference::whole).collect();
     assert_eq!(names, ["r.io/a:run-linux-arm64"]);
+    let args = ["--image", "r.io/a", "--tags", "run-{{platform}}", "--platform", "amd64,arm64"];
+    let config = config_of(&args).unwrap().config;
+    assert_eq!(config.destinations[0].whole(), "r.io/a:run-linux-amd64-linux-arm64");
+    assert_eq!(config.platforms.len(), 2);
 }
 
 #[test]

@@ -206,7 +206,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Writes a manifest of an index into every repository, by its digest.
+    /// Writes a manifest into every repository, by its digest.
     pub(super) fn by_digest(&self, descriptor: &Descriptor, manifest: &[u8]) -> Result<(), Error> {
         let digest = descriptor.digest.to_string();
         let places: Vec<Reference> =

@@ -31,6 +31,13 @@ pub struct LayoutImage<'a> {
     pub names: &'a [Reference],
 }
 
+impl LayoutImage<'_> {
+    /// The layout's own documents: `oci-layout` and `index.json`.
+    pub(in crate::image) fn documents(&self) -> serde_json::Result<(Vec<u8>, Vec<u8>)> {
+        Ok((serde_json::to_vec(&version())?, serde_json::to_vec(&index(self))?))
+    }
+}
+
 impl OciLayout {
     /// Writes an image to a directory, which is made if missing. A layout that is there keeps its
     /// blobs, and its index is replaced, as kaniko and crane do. Until all is written the old index
