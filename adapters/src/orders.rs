@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use yadokari::config::ContextSource;
+
 use crate::ci::Platform;
 use crate::cli::call::{self, Call};
 use crate::cli::flags::{Flags, FormatFlag};
@@ -56,6 +58,17 @@ impl Order {
         }
         if self.explain {
             return Ok(self.print(&targets, &works, file.as_deref(), reporter));
+        }
+        let reads = |work: &&Work| work.job.config.context == ContextSource::Stdin;
+        if works.len() > 1
+            && let Some(work) = works.iter().find(reads)
+        {
+            return Err(Usage::new(format!(
+                "target {}: the context comes from standard input, which one build can read, and {} are asked for",
+                work.name,
+                works.len()
+            ))
+            .help("name one target, or unpack the context and name its directory"));
         }
         match works.as_slice() {
             [one] => session::run(&one.job, env, reporter),

@@ -146,6 +146,12 @@ fn what_is_typed_counts_more_than_the_file() {
         yadokari(project.path(), &registry, &["build", "--config=yadokari.yaml", "--digest-file=digest"]);
     assert_eq!(refused.code, 1);
     assert!(refused.output().contains("app and worker both write digest"), "{}", refused.output());
+    let words = ["build", "--config=yadokari.yaml", "--context=-", "--isolation=overlay"];
+    let refused = yadokari(project.path(), &registry, &words);
+    assert_eq!(refused.code, 1);
+    let said =
+        "target app: the context comes from standard input, which one build can read, and 2 are asked for";
+    assert!(refused.output().contains(said), "{}", refused.output());
     let refused = yadokari(project.path(), &registry, &["build", "--config=yadokari.yaml", "worke"]);
     assert!(refused.output().contains("did you mean worker?"), "{}", refused.output());
     fs::write(project.path().join("bad.yaml"), "image: a\npush: 7\n").expect("written");

@@ -3,6 +3,7 @@
 mod composite;
 mod container;
 mod index;
+mod several;
 
 use pretty_assertions::assert_eq;
 use serde_json::Value;

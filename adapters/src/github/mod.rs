@@ -156,7 +156,8 @@ impl Reporter for Github {
         for Made { name, outcome, .. } in made {
             self.summarise(|summary| format!("## {name}\n\n{}", summary.built(outcome)))?;
         }
-        Ok(())
+        let subjects = made.iter().map(|made| outputs::artifacts(&made.outcome.pushed, made.outcome.digest));
+        self.put_subjects(&subjects.collect::<String>(), events)
     }
 
     fn emits(&self, _: &Job) -> Vec<(String, String)> {

@@ -1,6 +1,6 @@
 //! From settings to flags and to a job: the one place where what was told becomes a build.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use yadokari::config::StepSecret;
 
@@ -76,7 +76,9 @@ impl Settings {
                 Landing::Negated(flag) => (flag, true),
                 Landing::Apart => continue,
             };
-            if let Some(value) = self.boolean(key) {
+            if let Some(path) = self.dockerfile().filter(|_| key == Key::Dockerfile) {
+                words.push(format!("{flag}={path}"));
+            } else if let Some(value) = self.boolean(key) {
                 words.push(format!("{flag}={}", value != negated));
             } else if let Some(text) = self.text(key) {
                 words.push(format!("{flag}={text}"));
@@ -95,6 +97,16 @@ impl Settings {
             })?);
         }
         Ok(words)
+    }
+
+    /// The Dockerfile below a context that the configuration file names, as `docker buildx bake` has it, unless
+    /// its path was typed.
+    fn dockerfile(&self) -> Option<String> {
+        let of_file = |key| self.origin(key).is_some_and(|o| matches!(o.layer, Layer::File(_)));
+        let typed = self.origin(Key::Dockerfile).is_some_and(|origin| origin.layer >= Layer::Input);
+        let context = self.text(Key::Context).filter(|_| of_file(Key::Context) && !typed)?;
+        let path = Path::new(context).join(self.text(Key::Dockerfile).unwrap_or("Dockerfile"));
+        Some(path.to_str()?.to_owned()).filter(|_| path.is_file())
     }
 
     /// The environment's own variable counts more than what a platform knows of the commit.

@@ -67,7 +67,12 @@ pub(crate) fn front(words: &[String]) -> Result<Front, Usage> {
     let mut read = sections(words)?;
     let has_source = words.iter().any(|word| word == "--source");
     if let Some(context) = workspace::context(&read, has_source)? {
-        read.settings.put(Key::Context, &context, Origin::decided("workspace source"))?;
+        // Targets of a configuration file have contexts of their own.
+        let origin = match read.settings.text(Key::Context) {
+            Some(_) => Origin::decided("workspace source"),
+            None => Origin::platform("workspace source"),
+        };
+        read.settings.put(Key::Context, &context, origin)?;
     }
     let labels = git::labels(&read);
     read.settings.put_items(
@@ -128,7 +133,10 @@ fn sections(words: &[String]) -> Result<Read, Usage> {
             }
             false => after.len().min(1),
         };
-        DIALECT.put_items(&mut read, name, &after[..count], &shown)?;
+        // The parameter's default, which is no choice: what counts is where the workspace is.
+        if (name, &after[..count]) != ("context", &["./".to_owned()]) {
+            DIALECT.put_items(&mut read, name, &after[..count], &shown)?;
+        }
         rest = &after[count..];
     }
     Ok(read)

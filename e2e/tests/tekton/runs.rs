@@ -87,6 +87,32 @@ fn an_image_without_a_tag_is_reported_as_it_was_given() {
 }
 
 #[test]
+fn several_targets_of_a_file_are_reported_together() {
+    let registry = Registry::open();
+    let source = source(&registry, "COPY file /\n");
+    let file = format!(
+        "targets:\n  app: {{ context: app, image: {0}/team/app }}\n  other: {{ context: app, image: {0}/team/other }}\n",
+        registry.host()
+    );
+    fs::write(source.path().join("yadokari.yaml"), file).expect("written");
+    let pod = Pod::of(TASK)
+        .param("IMAGE", "")
+        .param("INSECURE_REGISTRIES", json!([registry.host()]))
+        .workspace("source", source.path());
+    succeeded(&pod.run());
+    let references = ["team/app", "team/other"].map(|name| {
+        let digest = registry.image(&format!("{name}:latest")).digest;
+        (registry.reference(name), digest)
+    });
+    let all = references.each_ref().map(|(name, digest)| format!("{name}:latest@{digest}"));
+    assert_eq!(pod.result("IMAGES"), Some(all.join(",")));
+    assert_eq!(pod.result("IMAGE_DIGEST").as_ref(), Some(&references[0].1));
+    assert_eq!(pod.result("IMAGE_URL"), Some(format!("{}:latest", references[0].0)));
+    let signed: Vec<_> = images(&pod.results()).into_iter().map(|image| image.digest).collect();
+    assert!(references.iter().all(|(_, digest)| signed.contains(digest)), "Chains would sign {signed:?}");
+}
+
+#[test]
 fn a_task_that_fails_or_does_not_push_has_no_results() {
     let registry = Registry::open();
     let source = source(&registry, "RUN exit 7\n");
