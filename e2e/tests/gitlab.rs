@@ -8,7 +8,7 @@ use std::process::Command;
 
 use pretty_assertions::assert_eq;
 use serde_json::Value;
-use yadokari_e2e::{Registry, run, run_ok, scratch};
+use yadokari_e2e::{Page, Registry, WebServer, run, run_ok, scratch};
 
 use project::Project;
 
@@ -105,6 +105,33 @@ fn a_local_include_takes_tags_of_the_branch_and_by_rules() {
     for tag in ["main", "b-main", &format!("sha-{}", commit.trim())] {
         assert!(registry.has_tag("team/app", tag), "no {tag}: {}", finished.output());
     }
+}
+
+/// As from a release: one file from a web server, and the targets of a file in the project.
+#[test]
+fn a_remote_include_builds_targets_of_a_file() {
+    let registry = Registry::with_password();
+    let server = WebServer::start();
+    let template = fs::read(repository().join("gitlab/templates/build/template.yml")).expect("readable");
+    server.page("/build.yml", Page::of(template));
+    let file = format!(
+        "targets:\n  _base: {{ context: app }}\n  one: {{ inherits: _base, image: {0}/team/one, tags: 1 }}\n  \
+         two: {{ inherits: _base, image: {0}/team/two, tags: 1 }}\n  other: {{ image: {0}/team/other }}\n",
+        registry.host()
+    );
+    let inputs = "config: yadokari.yaml\ntargets: one, two\npull: true\nextra-args: --isolation=overlay";
+    let remote = format!("remote: {}", server.url("/build.yml"));
+    let project = Project::new(&registry, "COPY Dockerfile /\n").with_account();
+    fs::write(project.path().join("yadokari.yaml"), file).expect("written");
+    let project = project.pipeline(&format!("include:\n{}", include(&remote, &registry, inputs)));
+    let finished = project.run();
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    let variables = dotenv(&project.artifact("yadokari-build", "yadokari.env"));
+    for name in ["one", "two"] {
+        let digest = registry.image(&format!("team/{name}:1")).digest;
+        assert_eq!(value(&variables, &format!("IMAGE_DIGEST_{name}")), digest);
+    }
+    assert!(!registry.has_tag("team/other", "main"), "it is no target that was asked for");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(super) static SYSTEM: System = System {
     folds: FOLDS,
     gives: ("output variables of the step", "the log"),
     report: |results, _, _| sinks::say(&results.lines(variable)),
+    fork: |env| env.get("SYSTEM_PULLREQUEST_ISFORK").is_some_and(|v| v.eq_ignore_ascii_case("true")),
     commit: Variables {
         reference: &["BUILD_SOURCEBRANCH"],
         sha: &["BUILD_SOURCEVERSION"],

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use super::commit::Variables;
 use super::markup::Folds;
 use super::sinks::Results;
-use super::{DIALECT, PLAIN, System, commit};
+use super::{DIALECT, PLAIN, System, commit, fork};
 use crate::env::Env;
 use crate::settings::Key;
 use crate::settings::dialect::{Dialect, Meaning, Read};
@@ -26,6 +26,7 @@ pub(super) static SYSTEM: System = System {
             ("platform", Meaning::Is(Key::Platforms)),
             ("destination", Meaning::Is(Key::Destinations)),
             ("meta-data-prefix", Meaning::Own),
+            ("push-from-forks", Meaning::Own),
         ],
         ..DIALECT
     },
@@ -36,6 +37,7 @@ pub(super) static SYSTEM: System = System {
         meta_data(results, read, env);
         Ok(())
     },
+    fork: |env| fork::differ(env, "BUILDKITE_PULL_REQUEST_REPO", "BUILDKITE_REPO"),
     commit: Variables {
         tag: &["BUILDKITE_TAG"],
         branch: &["BUILDKITE_BRANCH"],

@@ -18,6 +18,8 @@ pub(super) static SYSTEM: System = System {
             Ok(())
         }
     },
+    // Only there for pull requests from forks.
+    fork: |env| env.get("CIRCLE_PR_USERNAME").is_some(),
     commit: Variables {
         tag: &["CIRCLE_TAG"],
         branch: &["CIRCLE_BRANCH"],

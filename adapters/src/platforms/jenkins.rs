@@ -10,6 +10,8 @@ pub(super) static SYSTEM: System = System {
     // Agents have the address as well; a build has a number.
     detect: |env| env.get("JENKINS_URL").is_some() && env.get("BUILD_NUMBER").is_some(),
     settle: |read, env| env_file(read, env, "WORKSPACE"),
+    // Of a multibranch project: the fork that the change comes from.
+    fork: |env| env.get("CHANGE_FORK").is_some(),
     commit: Variables {
         tag: &["TAG_NAME"],
         branch: &["BRANCH_NAME", "GIT_BRANCH"],

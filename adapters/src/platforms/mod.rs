@@ -10,6 +10,7 @@ pub(crate) mod cloudbuild;
 mod codebuild;
 mod commit;
 mod drone;
+mod fork;
 pub(crate) mod gitea;
 mod inputs;
 mod jenkins;
@@ -60,6 +61,8 @@ pub(crate) struct System {
     before: fn(&Env) -> Option<String>,
     /// Adds what no setting says.
     complete: fn(&mut Job, &Read, &Env) -> Result<(), Usage>,
+    /// Whether its variables say that somebody else's code is built.
+    fork: fn(&Env) -> bool,
     /// What it says of the commit.
     commit: Variables,
     /// How the log is marked up.
@@ -95,6 +98,7 @@ const PLAIN: System = System {
     settle: |_, _| Ok(()),
     before: |_| None,
     complete: |_, _, _| Ok(()),
+    fork: |_| false,
     commit: commit::UNKNOWN,
     folds: markup::NONE,
     gives: ("", ""),
@@ -108,6 +112,7 @@ const NAMES: &[(&str, Meaning)] = &[
     ("file", Meaning::Is(Key::Dockerfile)),
     ("platform", Meaning::Is(Key::Platforms)),
     ("destination", Meaning::Is(Key::Destinations)),
+    ("push-from-forks", Meaning::Own),
 ];
 
 /// Every system, in the order in which they are looked for: what runs inside of another comes first, such as
@@ -145,11 +150,10 @@ pub(crate) fn front(system: &'static System, words: &[String], env: &Env) -> Res
     ci::more_arguments(&mut read.settings, words)?;
     read.settings.put(Key::Context, ".", Origin::platform("the working directory"))?;
     (system.settle)(&mut read, env)?;
+    let warning = fork::refuse((system.fork)(env), system.prefixes[0], &mut read)?;
     let settings = read.settings.clone();
-    Ok(Front {
-        settings,
-        reporter: Box::new(Native { system, read, env: env.clone(), before: (system.before)(env) }),
-    })
+    let native = Native { system, read, env: env.clone(), before: (system.before)(env), warning };
+    Ok(Front { settings, reporter: Box::new(native) })
 }
 
 /// Writes results as `NAME=VALUE` lines into a file of the job's directory, where nobody says otherwise: for
@@ -166,6 +170,8 @@ struct Native {
     read: Read,
     env: Env,
     before: Option<String>,
+    /// What was decided against its user's word.
+    warning: Option<String>,
 }
 
 impl Reporter for Native {
@@ -204,6 +210,7 @@ impl Reporter for Native {
             ))
             .help("leave it out"));
         }
+        job.warnings.extend(self.warning.clone());
         (self.system.complete)(job, &self.read, env)
     }
 

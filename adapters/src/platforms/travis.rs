@@ -5,7 +5,7 @@
 
 use super::commit::Variables;
 use super::markup::{Folds, part};
-use super::{PLAIN, System, commit, env_file, markup};
+use super::{PLAIN, System, commit, env_file, fork, markup};
 
 pub(super) static SYSTEM: System = System {
     name: "travis",
@@ -13,6 +13,7 @@ pub(super) static SYSTEM: System = System {
     detect: |env| env.get("TRAVIS") == Some("true"),
     settle: |read, env| env_file(read, env, "TRAVIS_BUILD_DIR"),
     folds: FOLDS,
+    fork: |env| fork::differ(env, "TRAVIS_PULL_REQUEST_SLUG", "TRAVIS_REPO_SLUG"),
     commit: Variables {
         tag: &["TRAVIS_TAG"],
         branch: &["TRAVIS_BRANCH"],

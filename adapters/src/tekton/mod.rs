@@ -47,6 +47,7 @@ const DIALECT: Dialect = Dialect {
         ("credentials-once", Meaning::Own),
         ("sslcertdir", Meaning::Own),
         ("ssh-dir", Meaning::Own),
+        ("output-dir", Meaning::Own),
         // What the source is.
         ("git-url", Meaning::Own),
         ("git-revision", Meaning::Own),

@@ -59,6 +59,9 @@ pub(super) fn complete(read: &Read, job: &mut Job) -> Result<(), Usage> {
     if let Some(dir) = read.own("sslcertdir") {
         job.config.registry.ca_paths.push(PathBuf::from(dir));
     }
+    if let Some(dir) = read.own("output-dir") {
+        job.files.metadata.get_or_insert_with(|| Path::new(dir).join("build-metadata.json"));
+    }
     if let Some(dir) = read.own("ssh-dir") {
         job.config.steps.agents.splice(0..0, agents(Path::new(dir))?);
     }

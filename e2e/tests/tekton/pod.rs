@@ -38,7 +38,7 @@ fn items<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// A directory that any user may write, as an emptyDir is.
-fn open_directory() -> TempDir {
+pub(super) fn open_directory() -> TempDir {
     let directory = scratch();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("the mode is set");
     directory

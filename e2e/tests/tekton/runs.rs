@@ -95,15 +95,22 @@ fn several_targets_of_a_file_are_reported_together() {
         registry.host()
     );
     fs::write(source.path().join("yadokari.yaml"), file).expect("written");
+    let output = super::pod::open_directory();
     let pod = Pod::of(TASK)
         .param("IMAGE", "")
+        .param("TARGETS", json!(["app", "other"]))
+        .param("PULL", "true")
         .param("INSECURE_REGISTRIES", json!([registry.host()]))
-        .workspace("source", source.path());
+        .workspace("source", source.path())
+        .workspace("output", output.path());
     succeeded(&pod.run());
+    let text = fs::read_to_string(output.path().join("build-metadata.json")).expect("written");
+    let metadata: Value = serde_json::from_str(&text).expect("JSON");
     let references = ["team/app", "team/other"].map(|name| {
         let digest = registry.image(&format!("{name}:latest")).digest;
         (registry.reference(name), digest)
     });
+    assert_eq!(metadata["other"]["containerimage.digest"], references[1].1.as_str());
     let all = references.each_ref().map(|(name, digest)| format!("{name}:latest@{digest}"));
     assert_eq!(pod.result("IMAGES"), Some(all.join(",")));
     assert_eq!(pod.result("IMAGE_DIGEST").as_ref(), Some(&references[0].1));
