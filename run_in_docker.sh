@@ -24,5 +24,5 @@ if [[ $destination == *gcr.io/* || $destination == *.pkg.dev/* ]] && [[ -d $gclo
   mounts+=(-v "$gcloud:/root/.config/gcloud:ro")
 fi
 
-exec docker run --rm "${mounts[@]}" "${YADOKARI_IMAGE:-ghcr.io/yadokari-build/yadokari:0.1.0}" \
+exec docker run --rm "${mounts[@]}" "${YADOKARI_IMAGE:-ghcr.io/yadokari-build/yadokari:v0.1.0}" \
   --dockerfile "$dockerfile" --context dir:///workspace/ --destination "$destination" "--cache=$cache" "$@"

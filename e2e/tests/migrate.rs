@@ -98,7 +98,7 @@ fn a_gitlab_job_keeps_its_script_and_loses_its_login() {
     let (after, remarks, directory) = migrated("gitlab-ci.yml");
     check_builtin("vendor.gitlab-ci", &directory.path().join("gitlab-ci.yml"));
     let image = format!(
-        "    name: ghcr.io/yadokari-build/yadokari:{}-debug\n    entrypoint: [\"\"]\n",
+        "    name: ghcr.io/yadokari-build/yadokari:v{}-debug\n    entrypoint: [\"\"]\n",
         env!("CARGO_PKG_VERSION")
     );
     assert!(after.contains(&image), "{after}");

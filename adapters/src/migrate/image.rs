@@ -25,7 +25,7 @@ pub(super) fn is_kaniko(image: &str) -> bool {
 pub(super) fn ours(kanikos: &str, shell: bool) -> String {
     let tag = kanikos.split('@').next().and_then(|name| name.rsplit_once(':')).map(|(_, tag)| tag);
     let debug = shell || tag.is_some_and(|tag| tag == "debug" || tag.ends_with("-debug"));
-    format!("{OURS}:{}{}", env!("CARGO_PKG_VERSION"), if debug { "-debug" } else { "" })
+    format!("{OURS}:v{}{}", env!("CARGO_PKG_VERSION"), if debug { "-debug" } else { "" })
 }
 
 /// Remarks on arguments that are refused.
