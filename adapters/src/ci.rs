@@ -75,14 +75,12 @@ pub(crate) fn run(words: &[String], env: &Env) -> Result<u8, Usage> {
         _ => (detect(env).ok_or_else(nowhere)?, words),
     };
     let (explain, words) = without_explain(words);
-    if platform == Platform::Github
-        && let Some(code) = github::index(&words, env)?
-    {
-        return Ok(code);
-    }
     let (index, words) = match words.split_first() {
         Some((first, rest)) if first == "index" => (true, rest),
-        _ => (false, words.as_slice()),
+        _ => (
+            matches!(platform, Platform::Github | Platform::Gitea) && github::is_index(env)?,
+            words.as_slice(),
+        ),
     };
     let front = match platform {
         Platform::Tekton => tekton::front(words)?,

@@ -1,6 +1,10 @@
-//! `yadokari ci <platform> index`: images of several platforms, which other jobs built, as one.
+//! `yadokari ci <platform> index`, and `mode: index` on GitHub: images of several platforms, which other jobs
+//! built, as one.
 
-use yadokari::image::{Digest, Reference};
+use std::collections::BTreeMap;
+
+use yadokari::event::Events;
+use yadokari::image::{Descriptor, Digest, ManifestOrIndex, Reference};
 use yadokari::ship::{Carrier, IndexConfig, Place, ShipError, Source};
 
 use crate::ci::Front;
@@ -17,6 +21,10 @@ pub(crate) struct Joined {
     pub(crate) pushed: Vec<Reference>,
     /// Its digest.
     pub(crate) digest: Digest,
+    /// Its entry in a list of manifests.
+    pub(crate) descriptor: Descriptor,
+    /// The image of each platform.
+    pub(crate) platforms: BTreeMap<String, Digest>,
 }
 
 /// Why there is none.
@@ -46,7 +54,7 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
     let reporter = front.reporter.as_ref();
     let job = front.settings.job(env, reporter)?;
     let images = match job.config.push {
-        true => reporter.images()?,
+        true => reporter.images(&job)?,
         // Then the other jobs pushed nothing either.
         false => Vec::new(),
     };
@@ -74,6 +82,10 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
             let mut failure = diagnostic::of_text(&error.to_string(), error.help(), display.color());
             session::explained(&mut failure, reporter);
             display.failure(&failure);
+            // The job has failed already.
+            if let Err(error) = reporter.fail(&failure.report) {
+                events.warn(error.to_string());
+            }
             1
         }
     };
@@ -81,26 +93,43 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
     Ok(code)
 }
 
-fn push(job: &Job, images: &[Place], front: &Front, events: &yadokari::event::Events) -> Result<(), Failed> {
+fn push(job: &Job, images: &[Place], front: &Front, events: &Events) -> Result<(), Failed> {
     let config = &job.config;
     let spare = config.rootfs.work_dir.clone();
     let carrier = Carrier::new(&config.registry, &config.keychain, spare, events.clone())?;
     carrier.check(&config.destinations)?;
-    let sources =
-        images.iter().map(|image| Source::open(&carrier, image, true)).collect::<Result<Vec<_>, _>>()?;
-    let plain = |(key, value): &(String, String)| {
-        (key.strip_prefix("index:").unwrap_or(key).to_owned(), value.clone())
-    };
-    let settings = IndexConfig {
-        annotations: config.annotations.iter().map(plain).collect(),
-        format: config.image_format,
-    };
+    let open = |image: &Place| Source::open(&carrier, image, true);
+    let sources = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let settings =
+        IndexConfig { annotations: front.reporter.index_annotations(job), format: config.image_format };
     let shipped = carrier.create_index(&sources, &config.destinations, &settings)?;
-    let joined = Joined { pushed: config.destinations.clone(), digest: shipped.digest };
-    front.reporter.emit_index(&joined, events)?;
-    for destination in &joined.pushed {
-        events.info(format!("pushed {}@{}", destination.whole(), joined.digest));
+    for destination in &config.destinations {
+        events.info(format!("pushed {}@{}", destination.whole(), shipped.digest));
     }
     events.info(format!("an index of {} images", shipped.images));
-    Ok(())
+    let Some(first) = config.destinations.first() else { return Ok(()) };
+    // What the registry says is what others will get.
+    let place = format!("{}/{}@{}", first.registry(), first.repository(), shipped.digest);
+    let reference = place.parse().map_err(|e| ShipError::new(format!("'{place}' is no reference: {e}")))?;
+    let joined = read(&open(&Place::Registry(reference))?, &config.destinations)?;
+    Ok(front.reporter.emit_index(job, &joined, events)?)
+}
+
+/// What an index is that was pushed.
+fn read(index: &Source, pushed: &[Reference]) -> Result<Joined, ShipError> {
+    let root = index.root();
+    let mut platforms = BTreeMap::new();
+    if let ManifestOrIndex::Index(index) = index.parsed()? {
+        for entry in &index.manifests {
+            if let Some(platform) = &entry.platform {
+                platforms.insert(platform.to_string(), entry.digest);
+            }
+        }
+    }
+    Ok(Joined {
+        pushed: pushed.to_vec(),
+        digest: root.digest,
+        descriptor: Descriptor::new(root.media_type.clone(), root.digest, root.bytes.len() as u64),
+        platforms,
+    })
 }

@@ -1,5 +1,6 @@
 //! One build from a job to an exit code, the same for every front.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use yadokari::build;
@@ -61,16 +62,24 @@ pub(crate) trait Reporter: Sync {
     ///
     /// # Errors
     /// There are none, or this platform does not know.
-    fn images(&self) -> Result<Vec<String>, Usage> {
+    fn images(&self, _: &Job) -> Result<Vec<String>, Usage> {
         Err(Usage::new("this platform hands no images from job to job")
             .help("name them: yadokari index create -d IMAGE IMAGE@DIGEST…"))
+    }
+
+    /// What an index itself is annotated with.
+    fn index_annotations(&self, job: &Job) -> BTreeMap<String, String> {
+        let plain = |(key, value): &(String, String)| {
+            (key.strip_prefix("index:").unwrap_or(key).to_owned(), value.clone())
+        };
+        job.config.annotations.iter().map(plain).collect()
     }
 
     /// Reports an index.
     ///
     /// # Errors
     /// As [`Reporter::emit`].
-    fn emit_index(&self, _: &Joined, _: &Events) -> Result<(), EmitError> {
+    fn emit_index(&self, _: &Job, _: &Joined, _: &Events) -> Result<(), EmitError> {
         Ok(())
     }
 

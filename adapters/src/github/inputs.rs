@@ -74,8 +74,6 @@ pub(super) struct Told {
     pub(super) settings: Settings,
     /// What only this platform does.
     pub(super) github: Github,
-    /// Images to join.
-    pub(super) digests: String,
 }
 
 /// Reads the step's inputs.
@@ -113,14 +111,14 @@ pub(super) fn read(words: &[String], env: &Env) -> Result<Told, Usage> {
     notice(&read, &mut github.notices);
     context(&mut read, &facts, env)?;
     github.artifacts = read.own_boolean("artifacts")?.unwrap_or(false);
-    let digests = read.own("digests").unwrap_or_default().to_owned();
+    github.digests = read.own("digests").unwrap_or_default().to_owned();
     github.facts = Some(facts);
     let mut settings = read.settings;
     ci::more_arguments(&mut settings, words)?;
     settings.put(Key::Context, ".", Origin::platform("default of GitHub"))?;
     // build-push-action's default, which is no other platform's.
     settings.put(Key::Push, "false", Origin::platform("default of GitHub"))?;
-    Ok(Told { settings, github, digests })
+    Ok(Told { settings, github })
 }
 
 /// An input by either of its spellings.

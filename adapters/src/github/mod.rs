@@ -8,6 +8,7 @@ mod join;
 mod outputs;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,6 +21,7 @@ use crate::cli::job::Job;
 use crate::cli::log::Format;
 use crate::cli::progress::{Markup, Redactor, Sink};
 use crate::env::Env;
+use crate::joined::Joined;
 use crate::session::{EmitError, Reporter};
 use crate::settings::land::TagRules;
 use crate::several::Made;
@@ -42,19 +44,12 @@ pub(crate) fn front(words: &[String], env: &Env) -> Result<Front, Usage> {
     Ok(Front { settings: told.settings, reporter: Box::new(told.github) })
 }
 
-/// Makes an index where the inputs ask for one in place of a build; the exit code.
+/// Whether the inputs ask for an index in place of a build.
 ///
 /// # Errors
-/// Values that make none.
-pub(crate) fn index(words: &[String], env: &Env) -> Result<Option<u8>, Usage> {
-    match inputs::mode(env)? {
-        inputs::Mode::Build => Ok(None),
-        inputs::Mode::Index => {
-            let told = inputs::read(words, env)?;
-            let job = told.settings.job(env, &told.github)?;
-            join::run(&job, &told.github, &told.digests, env).map(Some)
-        }
-    }
+/// A mode that is none.
+pub(crate) fn is_index(env: &Env) -> Result<bool, Usage> {
+    Ok(inputs::mode(env)? == inputs::Mode::Index)
 }
 
 /// Reports to GitHub.
@@ -77,6 +72,8 @@ pub(crate) struct Github {
     metadata: Option<Metadata>,
     /// What is known of the commit.
     facts: Option<Facts>,
+    /// The images that an index is made of.
+    digests: String,
     /// Inputs without effect.
     notices: Vec<String>,
     /// Rules that did not apply although they were meant to.
@@ -158,6 +155,21 @@ impl Reporter for Github {
         }
         let subjects = made.iter().map(|made| outputs::artifacts(&made.outcome.pushed, made.outcome.digest));
         self.put_subjects(&subjects.collect::<String>(), events)
+    }
+
+    fn images(&self, job: &Job) -> Result<Vec<String>, Usage> {
+        join::images(&self.digests, &job.config.destinations)
+    }
+
+    fn index_annotations(&self, job: &Job) -> BTreeMap<String, String> {
+        self.annotations_of_index(job)
+    }
+
+    fn emit_index(&self, job: &Job, joined: &Joined, events: &Events) -> Result<(), EmitError> {
+        let metadata = self.metadata.as_ref();
+        self.put_outputs(&outputs::joined(job, joined, metadata, commands::token), events)?;
+        self.summarise(|summary| summary.joined(joined))?;
+        self.put_subjects(&outputs::artifacts(&joined.pushed, joined.digest), events)
     }
 
     fn emits(&self, _: &Job) -> Vec<(String, String)> {

@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 use yadokari::config::BuildOutcome;
 use yadokari::image::{Digest, Reference};
 
-use super::join::Joined;
-
 use crate::cli::job::Job;
 use crate::cli::results;
+use crate::joined::Joined;
 use crate::session::EmitError;
 use crate::several::{self, Made};
 use crate::tags::Metadata;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use yadokari::config::{BuildOutcome, ImageOutcome, LayerOutcome, StepOutcome};
 
-use super::join::Joined;
 use crate::cli::progress::text::{bytes, clean, seconds};
 use crate::cli::progress::{Place, Redactor, Severity};
+use crate::joined::Joined;
 
 /// GitHub drops a summary above 1 MiB; what people read ends long before.
 const MOST_ROWS: usize = 100;

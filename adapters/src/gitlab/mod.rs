@@ -183,11 +183,11 @@ impl Reporter for Gitlab {
         Ok(names.iter().map(|name| self.leg.tag(name)).collect())
     }
 
-    fn images(&self) -> Result<Vec<String>, Usage> {
+    fn images(&self, _: &Job) -> Result<Vec<String>, Usage> {
         matrix::images(&self.digests)
     }
 
-    fn emit_index(&self, joined: &Joined, events: &Events) -> Result<(), EmitError> {
+    fn emit_index(&self, _: &Job, joined: &Joined, events: &Events) -> Result<(), EmitError> {
         let (text, dropped) = dotenv::of_index(joined);
         if let Some(text) = dropped {
             events.warn(text);

@@ -182,7 +182,7 @@ impl Reporter for Tekton {
         tags::names(rules, &git::facts(&self.read)?)
     }
 
-    fn images(&self) -> Result<Vec<String>, Usage> {
+    fn images(&self, _: &Job) -> Result<Vec<String>, Usage> {
         let images = self.read.own_items("images");
         match images.is_empty() {
             true => Err(Usage::new("the parameter IMAGES is empty: there is nothing to join")
@@ -191,7 +191,7 @@ impl Reporter for Tekton {
         }
     }
 
-    fn emit_index(&self, joined: &Joined, events: &Events) -> Result<(), EmitError> {
+    fn emit_index(&self, _: &Job, joined: &Joined, events: &Events) -> Result<(), EmitError> {
         self.write(results::of_index(&self.image(), joined), events)
     }
 
