@@ -50,6 +50,7 @@ mod rootless;
 mod run;
 mod several_platforms;
 mod snapshots;
+mod ssh;
 mod tekton;
 mod terminal;
 mod trouble;

@@ -13,6 +13,7 @@ everywhere!(
     mount_points_are_in_no_layer,
     what_is_written_to_a_bind_mount_is_lost,
     files_of_stages_and_images,
+    a_stages_files_are_shown_as_they_are_and_stay_so,
     mounts_lie_in_mounts,
     a_cache_stays_and_is_in_no_layer,
     a_cache_has_an_owner_and_a_start,
@@ -102,6 +103,32 @@ fn files_of_stages_and_images(place: Place) {
     let image = build.run(place).image();
     assert_eq!(image.layer(-1).paths(), ["result"]);
     assert_eq!(written(&image, "result"), "built\n7:8\ncopied\nroot\nnamed\n");
+}
+
+fn a_stages_files_are_shown_as_they_are_and_stay_so(place: Place) {
+    let build = Build::new(
+        "FROM busybox AS made\n\
+         RUN mkdir -p /made/sub && echo one > /made/one && ln /made/one /made/two && echo old > /made/sub/old && \
+             touch /made/gone && chown 7:8 /made && chmod 0750 /made\n\
+         RUN rm -r /made/gone /made/sub && mkdir /made/sub && echo in > /made/sub/in && ln -s sub /made/link\n\
+         FROM busybox AS other\n\
+         RUN --mount=from=made,source=/made,target=/m,rw echo more >> /m/one && rm -r /m/sub && cat /m/one > /other\n\
+         FROM busybox\n\
+         COPY --from=other /other /result\n\
+         RUN --mount=from=made,source=/made/link,target=/link --mount=from=made,source=/made,target=/m \
+             --mount=type=tmpfs,target=/r/made/sub/new --mount=from=made,target=/r \
+             --mount=from=made,source=/made/one,target=/f --mount=from=busybox,source=/etc,target=/e,rw \
+             (ls -A /link /m /r/made/sub; stat -c '%u:%g %a' /m/one /m; stat -c %h /m/one; cat /f; echo > /e/passwd; \
+              awk '$5 == \"/m\" { print $4 }' /proc/self/mountinfo | sed 's,.*/,,') >> /result\n\
+         RUN --mount=from=made,source=/made,target=/m --mount=from=busybox,source=/etc,target=/e \
+             (cat /m/one /m/sub/in; head -c 4 /e/passwd) >> /result\n",
+    );
+    let image = build.run(place).image();
+    assert_eq!(image.layer(-2).paths(), ["result"]);
+    // Where there are mounts, it is the stage's own directory.
+    let mounted = if place == Place::InPlace { "" } else { "made\n" };
+    let shown = "/link:\nin\n\n/m:\nlink\none\nsub\ntwo\n\n/r/made/sub:\nin\nnew\n0:0 644\n7:8 750\n2\none\n";
+    assert_eq!(written(&image, "result"), format!("one\nmore\n{shown}{mounted}one\nin\nroot"));
 }
 
 fn mounts_lie_in_mounts(place: Place) {

@@ -43,6 +43,9 @@ impl<'a> Session<'a> {
             SecretSource::File(path) => Some(path.clone()),
             SecretSource::Value(_) => None,
         }));
+        // Keys, that is; an agent's socket stays where it is.
+        let keys = config.steps.agents.iter().flat_map(|agent| &agent.paths).filter(|path| path.is_file());
+        secrets.extend(keys.cloned());
         secrets.extend(config.registry.client_certificates.iter().map(|shown| shown.key.clone()));
         let own = keychain.clone();
         let registry = Registry::new(&config.registry, keychain, events.clone(), &network)?;

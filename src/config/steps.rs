@@ -82,6 +82,6 @@ impl std::fmt::Debug for SecretBytes {
 pub struct StepAgent {
     /// Its name.
     pub id: String,
-    /// Its socket.
-    pub socket: PathBuf,
+    /// Its socket, or files with keys for one of ours.
+    pub paths: Vec<PathBuf>,
 }

@@ -17,7 +17,7 @@ mod removal;
 mod session;
 mod stubs;
 
-pub use mount::{Fate, Mount, MountSource, SecretFile, sort_mounts};
+pub use mount::{Fate, Layered, Mount, MountSource, SecretFile, Showing, sort_mounts};
 pub use probe::{Probe, open_placement, probe};
 pub(crate) use removal::{clear, remove_tree};
 pub use stubs::hosts_file;
@@ -183,18 +183,25 @@ impl Mounted {
         }
     }
 
-    /// Makes it possible to mount the tree again after a process used it: the kernel refuses an upper
-    /// directory that was mounted with `volatile` (overlayfs.rst, "Volatile mount").
+    /// Makes it possible to mount the tree again after a process used it, with what was mounted in it: the
+    /// kernel refuses an upper directory that was mounted with `volatile` (overlayfs.rst, "Volatile mount").
     ///
     /// # Errors
     /// What says so cannot be removed.
     pub fn renew(&self) -> std::io::Result<()> {
         let MountedTree::Overlay { work, .. } = &self.tree else { return Ok(()) };
-        let mark = self.directory.join(work).join("work/incompat/volatile");
-        match std::fs::remove_dir_all(mark) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let mounted = self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Layered(layered) => Some(&layered.work),
+            _ => None,
+        });
+        for work in mounted.chain([work]) {
+            let mark = self.directory.join(work).join("work/incompat/volatile");
+            match std::fs::remove_dir_all(mark) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// A command that enters the root from a shell outside of all namespaces.
@@ -310,6 +317,16 @@ pub trait Rootfs: Send + Sync {
     fn materialize(&mut self) -> Result<(), RootfsError> {
         let reason = "steps do not run in place, so that no files can be left in place".to_owned();
         Err(RootfsError::Refused { reason, help: None })
+    }
+
+    /// A directory or file of this tree, which nobody changes any more, for a command of another stage
+    /// that is to change nothing in it; none where it has to be copied. `path` has no links, and
+    /// `writable` says that something will be made in it.
+    ///
+    /// # Errors
+    /// Directories that it takes cannot be made.
+    fn show(&self, _path: &[u8], _writable: bool) -> Result<Option<Showing>, RootfsError> {
+        Ok(None)
     }
 
     /// A new tree that starts as this one is now, where that costs less than unpacking its layers.

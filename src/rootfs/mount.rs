@@ -26,6 +26,8 @@ pub enum MountSource {
     Directory(PathBuf, Fate),
     /// A file or socket of ours, by its absolute path.
     File(PathBuf, Fate),
+    /// A directory or file of a tree in layers, none of which a command can change.
+    Layered(Box<Layered>),
     /// An empty directory in memory.
     Tmpfs {
         /// Most bytes in it, where there is a limit.
@@ -38,8 +40,37 @@ pub enum MountSource {
 impl MountSource {
     /// Whether a directory is mounted.
     pub fn is_directory(&self) -> bool {
-        matches!(self, MountSource::Directory(..) | MountSource::Tmpfs { .. })
+        match self {
+            MountSource::Directory(..) | MountSource::Tmpfs { .. } => true,
+            MountSource::Layered(layered) => layered.is_directory,
+            MountSource::File(..) | MountSource::Secret(_) => false,
+        }
     }
+}
+
+/// Part of a tree in layers. Its paths are relative to the directory of the root it is mounted in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Layered {
+    /// The layers, topmost first.
+    pub lower: Vec<PathBuf>,
+    /// The directory that takes what a command writes.
+    pub upper: PathBuf,
+    /// The work directory.
+    pub work: PathBuf,
+    /// The directory to mount on.
+    pub mount_point: PathBuf,
+    /// What of the tree: a path from its root without links.
+    pub path: PathBuf,
+    /// Whether that is a directory.
+    pub is_directory: bool,
+}
+
+/// Part of a stage's tree as another stage's command finds it; as long as this lives it is there.
+pub struct Showing {
+    /// What is mounted.
+    pub source: MountSource,
+    /// What it is made of.
+    pub(super) _held: Box<dyn std::any::Any + Send>,
 }
 
 /// What becomes of a source when the command has ended.

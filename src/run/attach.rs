@@ -17,17 +17,22 @@ use rustix::mount::MountFlags;
 use super::error::{Failure, Step};
 use super::inside::open_inside;
 use super::mounts::{INERT, bind, descriptor_path, file_system, read_only};
-use crate::rootfs::{Mount, MountSource, SecretFile};
+use super::tree::mount_layered;
+use crate::rootfs::{MountSource, Mounted, SecretFile};
 
-/// Mounts everything in a root, from the namespace that still has the old one. `scratch` is a
-/// directory of ours that something may be mounted on.
-pub(super) fn all(root: &OwnedFd, mounts: &[Mount], scratch: &Path) -> Result<(), Failure> {
+/// Mounts everything in a root, from the namespace that still has the old one.
+pub(super) fn all(root: &OwnedFd, mounted: &Mounted) -> Result<(), Failure> {
+    let mounts = &mounted.mounts;
     let mut secrets = None;
     for mount in mounts {
         let path = mount.target.to_string_lossy();
         let target = mount_point(root, &mount.target, mount.source.is_directory())?;
         match &mount.source {
             MountSource::Directory(source, _) | MountSource::File(source, _) => bind(source, &target, &path)?,
+            MountSource::Layered(layered) => {
+                mount_layered(layered, mounted.user_namespace)?;
+                bind(&layered.mount_point.join(&layered.path), &target, &path)?;
+            }
             MountSource::Tmpfs { size } => {
                 let size = size.map(|size| CString::new(format!("size={size}"))).transpose();
                 let size = size.map_err(|e| failed("mount a tmpfs on", &mount.target)(e.into()))?;
@@ -37,7 +42,7 @@ pub(super) fn all(root: &OwnedFd, mounts: &[Mount], scratch: &Path) -> Result<()
             MountSource::Secret(secret) => {
                 let (directory, count) = match secrets.take() {
                     Some(known) => known,
-                    None => (memory(scratch)?, 0),
+                    None => (memory(&mounted.scratch)?, 0),
                 };
                 let name = count.to_string();
                 write_secret(&directory, &name, secret).map_err(failed("write", &mount.target))?;

@@ -61,7 +61,7 @@ pub(super) fn enter(mount: &Mounted, hostname: &str) -> Result<(), Failure> {
     let root = rustix::fs::openat(CWD, &mount.mount_point, flags, Mode::empty())
         .map_err(failed("open the mounted tree".to_owned()))?;
     mounts::populate(&root, mount)?;
-    attach::all(&root, &mount.mounts, &mount.scratch)?;
+    attach::all(&root, mount)?;
     let pivot = |action: &str| {
         let action = action.to_owned();
         move |e: Errno| Failure::new(Step::Pivot, action, e)

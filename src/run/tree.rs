@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
-use crate::rootfs::{Mounted, MountedTree};
+use crate::rootfs::{Layered, Mounted, MountedTree};
 
 /// Mounts the tree on its mount point, relative to the working directory.
 pub(super) fn mount(mounted: &Mounted) -> Result<(), Failure> {
@@ -19,10 +19,16 @@ pub(super) fn mount(mounted: &Mounted) -> Result<(), Failure> {
         MountedTree::Overlay { lower, upper, work, index } => {
             let user = mounted.user_namespace;
             let overlay = Overlay { lower, upper, work, index: *index, user };
-            overlay.mount(mounted)
+            overlay.mount(&mounted.mount_point)
         }
         MountedTree::Plain => bind(&mounted.mount_point),
     }
+}
+
+/// Mounts a tree of another stage, whose changes are lost.
+pub(super) fn mount_layered(layered: &Layered, user: bool) -> Result<(), Failure> {
+    let Layered { lower, upper, work, mount_point, .. } = layered;
+    Overlay { lower, upper, work, index: false, user }.mount(mount_point)
 }
 
 /// Binds a directory on itself, with programs, setuid bits and devices as the image's even where the
@@ -67,21 +73,17 @@ struct Overlay<'a> {
 const STILL_IN_USE: Duration = Duration::from_secs(5);
 
 impl Overlay<'_> {
-    fn mount(&self, mount: &Mounted) -> Result<(), Failure> {
+    /// Mounts it on a directory, relative to the working directory as all of its paths.
+    fn mount(&self, on: &Path) -> Result<(), Failure> {
         let refused = |e: io::Error| {
-            Failure::new(Step::Tree, format!("mount an overlay on {}", mount.directory.display()), e)
+            let here = std::env::current_dir().unwrap_or_default();
+            Failure::new(Step::Tree, format!("mount an overlay on {}", here.join(on).display()), e)
         };
         let started = Instant::now();
         let mut volatile = true;
         loop {
             let data = CString::new(self.options(volatile)).map_err(|e| refused(e.into()))?;
-            match rustix::mount::mount(
-                "overlay",
-                &mount.mount_point,
-                "overlay",
-                MountFlags::empty(),
-                data.as_c_str(),
-            ) {
+            match rustix::mount::mount("overlay", on, "overlay", MountFlags::empty(), data.as_c_str()) {
                 Ok(()) => return Ok(()),
                 // Before Linux 5.10 there is no `volatile`; it saves time and changes nothing else.
                 Err(Errno::INVAL) if volatile => volatile = false,

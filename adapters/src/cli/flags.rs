@@ -349,7 +349,7 @@ pub(crate) struct Steps {
     /// What a failed RUN leaves: nothing, a shell in its root on this terminal, or the root itself (keep)
     #[arg(long, value_name = "WHAT", default_value = "nothing", hide_default_value = true)]
     pub(crate) on_failure: OnFailureFlag,
-    /// SSH agent for RUN --mount=type=ssh, default | ID=SOCKET; repeatable
+    /// SSH agent for RUN --mount=type=ssh, default | ID=SOCKET | ID=KEY[,KEY]; repeatable
     #[arg(long, value_name = "AGENT")]
     pub(crate) ssh: Vec<String>,
 }

@@ -151,28 +151,19 @@ fn secret(text: &str, env: &Env) -> Result<StepSecret, Usage> {
     Ok(StepSecret { id, source })
 }
 
-/// `default`, or `ID=SOCKET`; without a socket the environment's agent.
+/// `default`, or `ID=SOCKET`, or `ID=KEY,KEY`; with none of them the environment's agent.
 fn agent(text: &str, env: &Env) -> Result<StepAgent, Usage> {
-    let (id, socket) = match text.split_once('=') {
-        Some((id, sockets)) => (id, Some(sockets)),
-        None => (text, None),
-    };
-    let help = "start ssh-agent, add the key with ssh-add, and give its socket: --ssh default=$SSH_AUTH_SOCK";
-    let socket = match socket.filter(|s| !s.is_empty()) {
-        Some(sockets) if sockets.contains(',') => {
-            return Err(
-                Usage::new(format!("--ssh {text} names several files: keys are not read here")).help(help)
-            );
-        }
-        Some(socket) => socket,
-        None => env.get("SSH_AUTH_SOCK").ok_or_else(|| {
+    let (id, paths) = text.split_once('=').unwrap_or((text, ""));
+    let paths = match paths {
+        "" => env.get("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).ok_or_else(|| {
             Usage::new(format!(
                 "--ssh {text} needs the environment's SSH agent, and SSH_AUTH_SOCK is not set"
             ))
-            .help(help)
-        })?,
+            .help("give a private key, --ssh default=FILE, or start ssh-agent and add one with ssh-add")
+        }),
+        paths => Ok(paths),
     };
-    Ok(StepAgent { id: id.to_owned(), socket: PathBuf::from(socket) })
+    Ok(StepAgent { id: id.to_owned(), paths: paths?.split(',').map(PathBuf::from).collect() })
 }
 
 #[cfg(test)]
@@ -232,17 +223,17 @@ mod tests {
     }
 
     #[test]
-    fn agents_are_sockets() {
+    fn agents_are_sockets_or_keys() {
         for (text, id, socket) in [
             ("default", "default", "/run/agent"),
             ("default=", "default", "/run/agent"),
             ("ci=/tmp/s", "ci", "/tmp/s"),
         ] {
-            let expected = StepAgent { id: id.to_owned(), socket: socket.into() };
+            let expected = StepAgent { id: id.to_owned(), paths: vec![socket.into()] };
             assert_eq!(agent(text, &env()), Ok(expected), "{text}");
         }
         assert!(agent("default", &Env::of(&[])).is_err());
-        let error = agent("default=a,b", &env()).unwrap_err();
-        assert!(error.help.unwrap().contains("ssh-agent"));
+        let several = StepAgent { id: "ci".to_owned(), paths: vec!["a".into(), "b".into()] };
+        assert_eq!(agent("ci=a,b", &env()), Ok(several));
     }
 }

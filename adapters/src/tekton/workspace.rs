@@ -78,25 +78,30 @@ fn mounted_secrets(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The sockets of SSH agents in a directory; a single one is the agent `default`.
+/// The SSH agents of a directory: its sockets, of which a single one is `default`; without any, one with
+/// the keys there, by the names that ssh and Kubernetes' Secrets give them.
 fn agents(directory: &Path) -> Result<Vec<StepAgent>, Usage> {
     let failed = |e: std::io::Error| Usage::new(format!("cannot read {}: {e}", directory.display()));
-    let mut agents = Vec::new();
+    let (mut agents, mut keys) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         if entry.file_type().map_err(failed)?.is_socket() {
-            let id = entry.file_name().to_string_lossy().into_owned();
-            agents.push(StepAgent { id, socket: entry.path() });
+            agents.push(StepAgent { id: name, paths: vec![path] });
+        } else if (name.starts_with("id_") && !name.ends_with(".pub")) || name == "ssh-privatekey" {
+            keys.push(path);
         }
     }
+    keys.sort();
     match agents.as_mut_slice() {
-        [] => {
+        [] if keys.is_empty() => {
             return Err(Usage::new(format!(
-                "the workspace ssh ({}) has no socket of an SSH agent",
+                "the workspace ssh ({}) has neither the socket of an SSH agent nor a key (id_* or ssh-privatekey)",
                 directory.display()
             ))
-            .help("keys are not read: run ssh-agent in a sidecar, with its socket on a volume, and add the keys there"));
+            .help("bind a Secret of type kubernetes.io/ssh-auth, or a volume with the socket of an ssh-agent in a sidecar"));
         }
+        [] => agents.push(StepAgent { id: "default".to_owned(), paths: keys }),
         [one] => one.id = "default".to_owned(),
         _ => agents.sort_by(|a, b| a.id.cmp(&b.id)),
     }
@@ -120,14 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn agents_are_sockets_and_keys_are_refused() {
+    fn agents_are_sockets_or_have_keys() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("id_ed25519"), "key").unwrap();
+        fs::write(dir.path().join("known_hosts"), "").unwrap();
         assert!(agents(dir.path()).unwrap_err().help.unwrap().contains("ssh-agent"));
+        for name in ["id_rsa", "id_ed25519", "id_ed25519.pub", "ssh-privatekey"] {
+            fs::write(dir.path().join(name), "key").unwrap();
+        }
+        let of_keys = agents(dir.path()).unwrap();
+        assert_eq!(of_keys[0].paths, ["id_ed25519", "id_rsa", "ssh-privatekey"].map(|n| dir.path().join(n)));
         let _one = std::os::unix::net::UnixListener::bind(dir.path().join("agent.sock")).unwrap();
         let ids = |list: Vec<StepAgent>| list.into_iter().map(|a| a.id).collect::<Vec<_>>();
-        assert_eq!(ids(agents(dir.path()).unwrap()), ["default"]);
+        assert_eq!((ids(of_keys), ids(agents(dir.path()).unwrap())), (ids_of("default"), ids_of("default")));
         let _two = std::os::unix::net::UnixListener::bind(dir.path().join("b")).unwrap();
         assert_eq!(ids(agents(dir.path()).unwrap()), ["agent.sock", "b"]);
+    }
+
+    fn ids_of(one: &str) -> Vec<String> {
+        vec![one.to_owned()]
     }
 }

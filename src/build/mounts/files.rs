@@ -15,21 +15,74 @@ use sha2::{Digest as _, Sha256};
 
 use crate::layer::{DirView, Kind, Listing, Node, NodeKind, Timestamp, View, join, resolve, write_entries};
 use crate::plan::{CopyFrom, CopySource, CopyStep, FileOwner};
-use crate::rootfs::{Fate, MountSource};
+use crate::rootfs::{Fate, MountSource, Rootfs, Showing};
 
 use super::super::Error;
 use super::super::copy::{CopyJob, SourceTree, copy_entries};
-use super::super::executor::Executor;
+use super::super::executor::{Executor, Files};
 use super::super::sources::with_tree;
 
-/// What was copied for all steps that only read it, by its source.
+/// What was made for all steps that are shown it, by its source.
 #[derive(Default)]
-pub(in crate::build) struct Shown(Mutex<BTreeMap<String, Slot>>);
+pub(in crate::build) struct Shown {
+    copies: Mutex<BTreeMap<String, Slot<(tempfile::TempDir, MountSource)>>>,
+    /// Trees of images.
+    trees: Mutex<BTreeMap<String, Slot<Box<dyn Rootfs>>>>,
+}
 
-type Slot = Arc<Mutex<Option<(tempfile::TempDir, MountSource)>>>;
+/// Each has its own lock, so that who needs one waits for nobody who makes another.
+type Slot<T> = Arc<Mutex<Option<T>>>;
+
+/// The slot of a name.
+fn slot<T>(slots: &Mutex<BTreeMap<String, Slot<T>>>, name: String) -> Slot<T> {
+    Arc::clone(slots.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default())
+}
 
 /// Name of a copied file.
 const NAME: &str = "f";
+
+/// Files of a stage or image as they are, where its tree is on disk and a step can have a part of it
+/// mounted; none where they must be copied.
+pub(super) fn show(
+    executor: &Executor<'_>,
+    at: usize,
+    from: &CopyFrom,
+    source: &str,
+    writable: bool,
+) -> Result<Option<Showing>, Error> {
+    if !executor.can_mount() {
+        return Ok(None);
+    }
+    match from {
+        CopyFrom::Context | CopyFrom::Directory(..) => Ok(None),
+        CopyFrom::Stage(from) => {
+            let done = executor.wait_for(*from)?;
+            let files = done.files.read().unwrap_or_else(PoisonError::into_inner);
+            match &*files {
+                Some(Files::Disk(tree)) => part(tree.as_ref(), source, writable),
+                _ => Ok(None),
+            }
+        }
+        CopyFrom::Image(image) => {
+            let resolved = executor.images.get(image, &executor.plan.stages[at].source_platform)?;
+            let slot = slot(&executor.shown.trees, resolved.manifest.config.digest.hex());
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            let tree = match &mut *slot {
+                Some(known) => known,
+                empty => empty.insert(super::super::extract::unpacked(executor, at, &resolved.layers)?),
+            };
+            part(tree.as_ref(), source, writable)
+        }
+    }
+}
+
+/// Part of a tree; none where nothing is at the path: the copy says what is near.
+fn part(tree: &dyn Rootfs, source: &str, writable: bool) -> Result<Option<Showing>, Error> {
+    match resolve(tree.view(), source.as_bytes(), true) {
+        Ok(real) => Ok(tree.show(&real, writable)?),
+        Err(_) => Ok(None),
+    }
+}
 
 /// Files that several steps may be shown; copied when the first asks.
 pub(super) fn shared(
@@ -39,8 +92,7 @@ pub(super) fn shared(
     source: &str,
 ) -> Result<MountSource, Error> {
     let key = format!("{from:?} {} {source}", executor.plan.stages[at].source_platform);
-    let slot =
-        Arc::clone(executor.shown.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+    let slot = slot(&executor.shown.copies, key);
     let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, known)) = &*slot {
         return Ok(known.clone());

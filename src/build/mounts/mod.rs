@@ -2,15 +2,15 @@
 
 mod caches;
 mod files;
-mod forward;
 mod saving;
 mod secrets;
+mod ssh;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::plan::{CacheMount, FileOwner, RunMount, RunMountKind, RunStep, Sharing};
-use crate::rootfs::{Fate, Mount, MountSource, SecretFile};
+use crate::rootfs::{Fate, Mount, MountSource, SecretFile, Showing};
 
 use super::Error;
 use super::devices;
@@ -21,10 +21,10 @@ use crate::run::{HOSTNAME, identity};
 pub(super) use caches::Caches;
 use caches::{Lease, Start};
 pub(super) use files::{Shown, private_directory};
-pub(super) use forward::Agents;
-use forward::Forwarder;
 pub(super) use saving::Saving;
 pub(super) use secrets::{Secrets, read as read_secret};
+pub(super) use ssh::Agents;
+use ssh::Forwarder;
 
 /// What one step gets; as long as this lives it is there.
 #[derive(Default)]
@@ -39,6 +39,8 @@ pub(super) struct Prepared {
     leases: Vec<(String, Lease)>,
     /// Copies that only this step has.
     copies: Vec<tempfile::TempDir>,
+    /// Files of other stages' trees.
+    showings: Vec<Showing>,
 }
 
 /// Makes ready what a step asks for.
@@ -74,7 +76,12 @@ impl Prepared {
                 let target = mount.target.as_deref().unwrap_or_default();
                 let is_parent = targets.iter().any(|other| lies_below(other, target));
                 // What the step may write to, or what is mounted in, is nobody else's.
-                let source = if access.is_read_only() && !is_parent && executor.can_mount() {
+                let writable = !access.is_read_only() || is_parent;
+                let source = if let Some(showing) = files::show(executor, at, from, source, writable)? {
+                    let source = showing.source.clone();
+                    self.showings.push(showing);
+                    source
+                } else if !writable && executor.can_mount() {
                     files::shared(executor, at, from, source)?
                 } else {
                     let directory = executor.private_directory()?;

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use rustix::fd::{AsFd, OwnedFd};
 
 use super::{Features, Session, fork};
-use crate::layer::{DirView, Entry, View, write_entries};
+use crate::layer::{DirView, Entry, NodeKind, View, write_entries};
 use crate::rootfs::dress::with_parents;
 use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
 use crate::rootfs::removal::open_directory;
 use crate::rootfs::stubs::{self, Stubs};
-use crate::rootfs::{Mount, Mounted, MountedTree, Root, Rootfs, RootfsError, failed};
+use crate::rootfs::{
+    Fate, Mount, MountSource, Mounted, MountedTree, Root, Rootfs, RootfsError, Showing, as_path, failed,
+    shown,
+};
 
 /// Name, beside a tree, of a directory for mounting on.
 const SCRATCH: &str = "s";
@@ -131,6 +134,21 @@ impl Rootfs for Tree {
             Some(index) => index.set_hashes(hashes.iter().map(|(path, hash)| (path.as_slice(), *hash))),
             None => hashes.iter().for_each(|(path, hash)| self.known.insert(path, *hash)),
         }
+    }
+
+    fn show(&self, path: &[u8], writable: bool) -> Result<Option<Showing>, RootfsError> {
+        if writable {
+            return Ok(None);
+        }
+        let Some(node) = self.view.node(path).map_err(failed("look at", shown(path)))? else {
+            return Ok(None);
+        };
+        let place = self.session.path().join(&self.name).join(as_path(path));
+        let source = match node.kind {
+            NodeKind::Directory => MountSource::Directory(place, Fate::Kept),
+            _ => MountSource::File(place, Fate::Kept),
+        };
+        Ok(Some(Showing { source, _held: Box::new(Arc::clone(&self.root)) }))
     }
 
     fn fork(&self) -> Option<Result<Box<dyn Rootfs>, RootfsError>> {

@@ -209,6 +209,8 @@ impl Ground {
                 dress(&made, &look).map_err(failed("set mode, owner and time of", path))
             }
             MountSource::Secret(secret) => self.put_secret(above, name, path, secret),
+            // Only trees of the overlay placement are in layers.
+            MountSource::Layered(_) => Err(failed("mount layers on", path)(Errno::OPNOTSUPP)),
         }
     }
 

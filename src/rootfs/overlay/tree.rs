@@ -1,7 +1,7 @@
 //! The tree of one stage: a stack of layers that grows with each step.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fd::AsFd;
@@ -9,10 +9,12 @@ use rustix::fd::AsFd;
 use super::layer::Layer;
 use super::stack::Stack;
 use super::{Features, RootfsError, Session, changes, failed, indexed, prelink, stubs};
-use crate::layer::{Entry, View, write_entries};
+use crate::layer::{Entry, NodeKind, View, write_entries};
 use crate::rootfs::dress::{dress, with_parents};
 use crate::rootfs::removal::remove_tree;
-use crate::rootfs::{Mount, Mounted, MountedTree, Root, Rootfs};
+use crate::rootfs::{
+    Layered, Mount, MountSource, Mounted, MountedTree, Root, Rootfs, Showing, as_path, shown,
+};
 
 /// Names within a step's directory, short for the mount options.
 const UPPER: &str = "u";
@@ -35,6 +37,21 @@ pub(super) struct Tree {
     growing: bool,
     /// The step that runs.
     entered: Option<Entered>,
+}
+
+/// Part of a tree while a command of another stage has it: its layers do not grow meanwhile.
+struct Part {
+    session: Arc<Session>,
+    name: PathBuf,
+    _stack: Stack,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let path = self.session.path().join(&self.name);
+        // What stays goes with the session.
+        let _ = fs::metadata(&path).map(|_| remove_tree(&path));
+    }
 }
 
 struct Entered {
@@ -76,8 +93,9 @@ impl Tree {
         Ok(layer)
     }
 
-    fn lower(&self, step: &Path) -> Result<Vec<PathBuf>, RootfsError> {
-        let mut lower = vec![step.join(STUBS)];
+    /// The lower directories, `top` above all of them.
+    fn lower(&self, top: Option<PathBuf>) -> Result<Vec<PathBuf>, RootfsError> {
+        let mut lower = Vec::from_iter(top);
         lower.extend(self.stack.layers().iter().map(|l| l.name.clone()));
         let length: usize = lower.iter().map(|l| l.as_os_str().len() + 1).sum();
         if lower.len() > MOST_LAYERS || length > LONGEST_LIST {
@@ -141,7 +159,7 @@ impl Rootfs for Tree {
         let mounted = Mounted {
             directory: self.session.path().to_path_buf(),
             tree: MountedTree::Overlay {
-                lower: self.lower(&step)?,
+                lower: self.lower(Some(step.join(STUBS)))?,
                 upper: step.join(UPPER),
                 work: step.join(WORK),
                 index: features.index,
@@ -181,6 +199,25 @@ impl Rootfs for Tree {
     fn keep(&mut self) -> Option<PathBuf> {
         self.entered = None;
         None
+    }
+
+    fn show(&self, path: &[u8], _writable: bool) -> Result<Option<Showing>, RootfsError> {
+        let Some(node) = self.stack.node(path).map_err(failed("look at", shown(path)))? else {
+            return Ok(None);
+        };
+        let name = self.session.new_directory("files", &[UPPER, WORK, MOUNT_POINT])?;
+        let part = Part { session: Arc::clone(&self.session), name, _stack: self.stack.fork() };
+        // What has the looks of the root, where that is what is shown.
+        self.layer(part.name.join(UPPER))?;
+        let layered = Layered {
+            lower: self.lower(None)?,
+            upper: part.name.join(UPPER),
+            work: part.name.join(WORK),
+            mount_point: part.name.join(MOUNT_POINT),
+            path: as_path(path).to_path_buf(),
+            is_directory: node.kind == NodeKind::Directory,
+        };
+        Ok(Some(Showing { source: MountSource::Layered(Box::new(layered)), _held: Box::new(part) }))
     }
 
     fn fork(&self) -> Option<Result<Box<dyn Rootfs>, RootfsError>> {
