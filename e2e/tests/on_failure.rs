@@ -8,18 +8,41 @@ use yadokari_e2e::{Build, Place, Terminal, run};
 use crate::userns::{SINGLE_ID, WITH_IDS, as_plain_user, plain_command, plain_user};
 
 const FAILS: &str = "FROM busybox\nRUN mkdir /d && chown 7 /d\nENV GREETING=hello\nUSER 7\nWORKDIR /d\n\
-    RUN --mount=type=cache,target=/cache,uid=7 echo made > made; exit 9\n";
+    RUN --mount=type=cache,target=/cache,uid=7 --mount=from=busybox,target=/image echo made > made; exit 9\n";
 
 /// A shell with the user, the variables, the directory and the mounts of the step.
 #[test]
 fn a_shell_opens_in_the_root_of_the_step() {
     for isolation in ["overlay", "chroot"] {
         let build = Build::new(FAILS).flag("--on-failure=shell").flag(&format!("--isolation={isolation}"));
-        let typed = "echo \"<$GREETING $(id -u) $(pwd) $(cat made) $(ls -d /cache) $(test -t 0 && echo tty)>\"; exit 3\n";
+        let typed = "echo \"<$GREETING $(id -u) $(pwd) $(cat made) $(ls -d /cache /image/etc | tr '\\n' ' ')$(test -t 0 && echo tty)>\"; exit 3\n";
         let seen = Terminal::typing(&mut build.host_command(), "$ ", typed);
         assert_eq!(seen.code, 9, "{}", seen.output);
-        assert!(seen.output.contains("<hello 7 /d made /cache tty>"), "{isolation}: {}", seen.output);
+        assert!(
+            seen.output.contains("<hello 7 /d made /cache /image/etc tty>"),
+            "{isolation}: {}",
+            seen.output
+        );
     }
+}
+
+/// What other stages print waits until the shell is left, and their failures open no other.
+#[test]
+fn a_shell_has_the_terminal_alone() {
+    let build = Build::new(
+        "FROM busybox AS noise\n\
+         RUN for i in 0 1 2 3 4 5; do echo no\"\"ise; sleep 0.1; done; exit 4\n\
+         FROM busybox\nCOPY --from=noise /x /\n\
+         FROM busybox\nUSER 7\nRUN exit 9\nCOPY --from=1 /x /\n",
+    )
+    .flag("--on-failure=shell")
+    .flag("--jobs=2")
+    .flag("--isolation=overlay");
+    let seen = Terminal::typing(&mut build.host_command(), "$ ", "sleep 1; echo left\"\"it; exit 3\n");
+    let (before, after) = seen.output.split_once("leftit").expect("the shell's last words");
+    let (_, inside) = before.split_once("$ ").expect("the shell's prompt");
+    assert!(!inside.contains("noise") && after.contains("noise"), "{}", seen.output);
+    assert_eq!((seen.output.matches("a shell in its root").count(), seen.code), (1, 9), "{}", seen.output);
 }
 
 #[test]

@@ -209,6 +209,7 @@ fn carry_out(
         ahead: Mutex::default(),
         commands: AtomicUsize::new(0),
         turns: Turns::new(threads(job.config)),
+        terminal: Mutex::default(),
         secrets,
         agents,
         hosts,

@@ -59,6 +59,8 @@ pub(super) struct Executor<'a> {
     pub(super) commands: AtomicUsize,
     /// Who may run a command now.
     pub(super) turns: Turns,
+    /// Held while a shell has the terminal; whether one had it.
+    pub(super) terminal: Mutex<bool>,
     /// What steps ask for besides files.
     pub(super) secrets: Secrets,
     pub(super) agents: Agents,

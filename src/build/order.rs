@@ -84,8 +84,11 @@ impl Executor<'_> {
                 let failures = &failures;
                 scope.spawn(move || {
                     if let Err(error) = self.stage(at) {
+                        // Not while somebody looks at an earlier failure: it would end the shell.
+                        let shell = self.terminal.lock().unwrap_or_else(PoisonError::into_inner);
                         failures.lock().unwrap_or_else(PoisonError::into_inner).push(error);
                         self.cancel.abort();
+                        drop(shell);
                         for slot in &self.stages {
                             slot.changed.notify_all();
                         }

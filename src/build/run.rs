@@ -1,5 +1,7 @@
 //! `RUN`: a command in the stage's root.
 
+use std::sync::PoisonError;
+
 use crate::config::OnFailure;
 use crate::event::{Event, StepId};
 use crate::plan::{Place, RunNetwork, RunSecurity, RunStep};
@@ -25,11 +27,19 @@ pub(super) fn run(
     executor.remotes.settle()?;
     let prepared = mounts::prepare(executor, at, step)?;
     let root = tree.enter(&prepared.mounts)?;
-    let outcome = process(executor, tree, &root, id, step, place, &prepared);
+    let mut outcome = process(executor, tree, &root, id, step, place, &prepared);
     if matches!(outcome, Err(Error::Command { .. })) && executor.cancel.signal().is_none() {
         match executor.config.steps.on_failure {
             OnFailure::Nothing => {}
-            OnFailure::Shell => shell(executor, tree, &root, step, &prepared),
+            OnFailure::Shell => {
+                let mut had = executor.terminal.lock().unwrap_or_else(PoisonError::into_inner);
+                if std::mem::replace(&mut *had, true) {
+                    // Who left the shell of another step wants the end, and to be told of that step.
+                    outcome = Err(executor.cancelled());
+                } else {
+                    shell(executor, tree, &root, step, &prepared);
+                }
+            }
             OnFailure::Keep => keep(executor, tree, &root),
         }
     }

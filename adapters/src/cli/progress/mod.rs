@@ -1,12 +1,13 @@
 //! Shows what happens while building: live on a terminal, as lines or as JSON in a log.
 
+mod held;
 mod json;
 pub(crate) mod plain;
 pub(crate) mod text;
 mod tree;
 
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use yadokari::event::{Event, EventSink, Events};
 
@@ -14,6 +15,7 @@ use super::flags::ProgressFlag;
 use super::log::{Format, Level, LogOptions};
 use crate::env::Env;
 use crate::usage::Usage;
+use held::Held;
 
 pub(crate) use plain::{Bare, Markup};
 pub(crate) use text::Redactor;
@@ -86,6 +88,8 @@ pub(crate) struct Display {
     screen: Arc<dyn Screen>,
     level: Level,
     color: bool,
+    /// What comes while a shell has the terminal.
+    held: Arc<Mutex<Held>>,
 }
 
 impl Display {
@@ -126,7 +130,7 @@ impl Display {
                 Arc::new(plain::PlainLog::new(writer, plain::clock(options.timestamp), redactor, markup))
             }
         };
-        Ok(Display { screen, level: options.level, color })
+        Ok(Display { screen, level: options.level, color, held: Arc::default() })
     }
 
     /// A handle for the core.
@@ -152,8 +156,22 @@ impl Display {
 
 impl EventSink for Display {
     fn event(&self, event: Event) {
-        if importance(&event) >= self.level {
-            self.screen.event(event);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Shell { open: true } => {
+                self.screen.event(event);
+                held.begin();
+            }
+            Event::Shell { open: false } => {
+                self.screen.event(event);
+                held.end().into_iter().for_each(|event| self.screen.event(event));
+            }
+            event if importance(&event) < self.level => {}
+            event => {
+                if let Some(event) = held.pass(event) {
+                    self.screen.event(event);
+                }
+            }
         }
     }
 }
