@@ -22,6 +22,7 @@ mod early_push;
 mod endurance;
 mod failure;
 mod fetch;
+mod fetched_once;
 mod github;
 mod gitlab;
 mod hiding;

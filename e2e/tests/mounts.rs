@@ -17,6 +17,7 @@ everywhere!(
     mounts_lie_in_mounts,
     a_cache_stays_and_is_in_no_layer,
     a_cache_has_an_owner_and_a_start,
+    a_cache_named_by_a_variable_is_only_read,
     memory_is_empty_and_gone,
     a_secret_as_file_and_variable,
     a_secret_that_was_not_given,
@@ -175,6 +176,22 @@ fn a_cache_has_an_owner_and_a_start(place: Place) {
     );
     let image = build.run(place).image();
     assert_eq!(written(&image, "result"), "12:34 750\n0:0 755\n5:6 755\nseed\nseed\nmore\n");
+}
+
+fn a_cache_named_by_a_variable_is_only_read(place: Place) {
+    // In place nothing keeps root from writing, and who asks for it is told.
+    let (ro, refused) =
+        if place == Place::InPlace { ("", "") } else { (",ro", "touch: /w/d/x: Read-only file system\n") };
+    let build = Build::new(&format!(
+        "FROM busybox\n\
+         WORKDIR /w\n\
+         ARG ID=mine\n\
+         RUN --mount=type=cache,id=$ID,target=${{ID}}/c echo kept > mine/c/f\n\
+         RUN --mount=type=cache,id=mine,target=d{ro} (cat d/f; touch /w/d/x) > /result 2>&1; true\n\
+         RUN --mount=type=cache,target=other (ls -A other; echo end) >> /result\n"
+    ));
+    let image = build.run(place).image();
+    assert_eq!(written(&image, "result"), format!("kept\n{refused}end\n"));
 }
 
 fn memory_is_empty_and_gone(place: Place) {

@@ -100,6 +100,17 @@ fn written(image: &Image, path: &str) -> String {
 }
 
 #[test]
+fn an_agent_that_is_required_and_was_not_given() {
+    let built = Build::new(
+        "FROM busybox\nRUN echo executed | tr a-z A-Z\nRUN --mount=type=ssh,id=git,required true\n",
+    )
+    .run(Place::Overlay);
+    let error = built.failed(1);
+    assert!(error.contains("'git' is required") && error.contains("--ssh git=FILE"), "{error}");
+    assert!(!built.finished.output().contains("EXECUTED"), "{}", built.finished.output());
+}
+
+#[test]
 fn keys_that_cannot_be_used_are_named_before_anything_is_executed() {
     for (how, said) in [
         ("-t ed25519 -N secret", "has a passphrase"),
