@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use yadokari::build;
 use yadokari::config::{BuildOutcome, Isolation};
@@ -38,9 +36,6 @@ pub(crate) struct Made<'a> {
     /// What came out.
     pub(crate) outcome: BuildOutcome,
 }
-
-/// How often a signal is passed on to builds.
-const TICK: Duration = Duration::from_millis(50);
 
 /// Builds all; what fails lets the others finish. The exit code is that of the first that failed, in the
 /// order of `works`.
@@ -159,7 +154,7 @@ fn one(
         events.warn(warning.as_str());
     }
     events.info(session::intention(job));
-    let built = with_own_cancel(signal, |cancel| build::build(&job.config, &events, cancel));
+    let built = build::build(&job.config, &events, signal);
     match built {
         Ok(outcome) => match files::write_results(&job.files, &job.config, &outcome) {
             Ok(()) => {
@@ -170,25 +165,6 @@ fn one(
         },
         Err(error) => fail(diagnostic::of_build(&error, display.color()), error.exit_code()),
     }
-}
-
-/// A build that fails asks its own parts for the end, and no other build; a signal asks all.
-fn with_own_cancel<T>(signal: &Cancel, work: impl FnOnce(&Cancel) -> T) -> T {
-    let own = Cancel::new();
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Acquire) {
-                if let Some(number) = signal.signal() {
-                    own.cancel(number);
-                }
-                std::thread::park_timeout(TICK);
-            }
-        });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&own)));
-        done.store(true, Ordering::Release);
-        result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
 }
 
 /// Shows one build's events among others'.

@@ -47,6 +47,16 @@ impl Page {
         Page { authorization: Some(authorization.to_owned()), ..self }
     }
 
+    /// Whether who asks has the page already, as its headers `ETag` and `Last-Modified` tell.
+    fn is_known(&self, head: &Head) -> bool {
+        let own = |name: &str| self.headers.iter().find_map(|h| h.strip_prefix(name)?.strip_prefix(": "));
+        match (head.header("if-none-match"), head.header("if-modified-since")) {
+            (Some(known), _) => own("ETag").is_some_and(|tag| known.split(", ").any(|k| k == tag)),
+            (None, Some(time)) => own("Last-Modified") == Some(time),
+            (None, None) => false,
+        }
+    }
+
     /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Page {
         self.headers.push(format!("{name}: {value}"));
@@ -67,6 +77,7 @@ struct State {
     /// `user:password` that repositories ask for.
     password: Option<String>,
     requests: Mutex<Vec<String>>,
+    answers: Mutex<Vec<String>>,
 }
 
 impl WebServer {
@@ -88,6 +99,7 @@ impl WebServer {
             repositories: scratch(),
             password,
             requests: Mutex::default(),
+            answers: Mutex::default(),
         });
         let server = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -123,6 +135,14 @@ impl WebServer {
     /// What was asked: method, target and the `Authorization` header, a line each.
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was answered since this was asked last: status and path, a line each, in the order of the paths.
+    pub fn answers(&self) -> Vec<String> {
+        let mut answers = self.state.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = std::mem::take(&mut *answers);
+        answers.sort_by_key(|line| line.split_once(' ').map(|(_, path)| path.to_owned()));
+        answers
     }
 
     /// Makes a repository by a shell script that runs in an empty one; the URL of the result.
@@ -189,6 +209,9 @@ impl State {
         if page.authorization.as_ref().is_some_and(|wanted| *wanted != authorization) {
             return write_page(stream, &Page { status: 401, ..Page::of("who are you?") }, 0);
         }
+        let page = if page.is_known(&head) { Page { status: 304, body: Vec::new(), ..page } } else { page };
+        let answer = format!("{} {path}", page.status);
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
         let range =
             head.header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         write_page(stream, &page, range.unwrap_or(0))

@@ -258,6 +258,29 @@ fn a_cache_that_misbehaves_fails_no_build() {
 }
 
 #[test]
+fn a_step_that_fails_loses_nothing_that_was_made() {
+    let cache = scratch();
+    let build = |last: &str| {
+        let dockerfile = format!("FROM busybox\nRUN echo 1 > /a\nRUN {last}\n");
+        let flag = format!("--cache-repo=oci:{}", cache.path().join("c").display());
+        Build::new(&dockerfile).flag("--cache").flag(&flag).run(Place::Overlay)
+    };
+    build("exit 3").failed(3);
+    assert_eq!(totals(&build("cat /a > /b")), "1 of 2 steps");
+    // A layer that is not what it should be, which a step needs.
+    let blobs = cache.path().join("c/blobs/sha256");
+    for blob in std::fs::read_dir(blobs).expect("blobs") {
+        let path = blob.expect("a blob").path();
+        let size = std::fs::metadata(&path).expect("a blob").len();
+        std::fs::write(&path, vec![0; usize::try_from(size).expect("a small one")]).expect("written");
+    }
+    let repaired = build("cat /a > /c");
+    repaired.succeeded().said("a layer from the cache cannot be used; building without");
+    assert_eq!(repaired.image().layer(-1).entry("c").content(), b"1\n");
+    assert_eq!(totals(&build("cat /a > /d")), "1 of 2 steps");
+}
+
+#[test]
 fn a_base_that_is_kept_needs_no_registry() {
     let (registry, proxy) = registry();
     let directory = scratch();

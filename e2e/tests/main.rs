@@ -6,6 +6,7 @@ mod build_chroot;
 mod build_inplace;
 mod build_overlay;
 mod cache;
+mod cache_fetched;
 mod cache_inline;
 mod cache_mounts;
 mod cache_property;

@@ -19,7 +19,7 @@ use super::blobs::Fetcher;
 use super::cached::Cached;
 use super::executor::{Executor, Ran, Slot};
 use super::images::Images;
-use super::keys::{KeyMaker, StageKeys};
+use super::keys::KeyMaker;
 use super::left::Left;
 use super::remotes::Remotes;
 use super::session::Session;
@@ -30,19 +30,23 @@ use super::{Error, demands, mounts, products, threads};
 
 /// Builds with a cache. Where what is known turns out to be lost or wrong, all is done again
 /// without it: a cache fails no build.
-pub(super) fn with_cache(
-    job: &Job<'_>,
-    cache: &Cache,
-    keys: &[StageKeys],
-    maker: &KeyMaker<'_>,
-) -> Result<Built, Error> {
+pub(super) fn with_cache(job: &Job<'_>, cache: &Cache, maker: &KeyMaker<'_>) -> Result<Built, Error> {
     loop {
-        let cached = Cached::plan(cache, job, keys, maker);
+        let keys = maker.stages(&job.plan.stages);
+        let cached = Cached::plan(cache, job, &keys, maker);
+        cached.fetch_what_runs();
         let error = match attempt(job, Some(&cached)) {
             Ok(built) => return Ok(Built { cache: Some(cached.outcome()), ..built }),
             Err(error) => error,
         };
-        if job.cancel.signal().is_some() || !cached.is_suspect() || !cache.reads() {
+        if job.cancel.signal().is_some() {
+            return Err(error);
+        }
+        if job.remotes.take_change() {
+            job.events.warn(format!("{error}; building again with what came"));
+            continue;
+        }
+        if !cached.is_suspect() || !cache.reads() {
             return Err(error);
         }
         job.events.warn(format!("a layer from the cache cannot be used; building without: {error}"));
@@ -188,11 +192,13 @@ fn carry_out(
         None
     };
     let now = assemble::created(job.config)?;
+    // A step that fails ends the others, and nothing else.
+    let cancel = job.cancel.part();
     let hosts = mounts::hosts(&job.config.steps, job.workspace)?;
     let executor = Executor {
         config: job.config,
         events: job.events,
-        cancel: job.cancel,
+        cancel: &cancel,
         plan: job.plan,
         images: job.images,
         placement: placement.as_deref(),

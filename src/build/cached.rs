@@ -1,25 +1,24 @@
 //! What of a plan the cache answers for: which steps need not be carried out, which stages nobody
 //! needs, and what is kept of the others.
 
+mod keep;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::cache::{
-    Cache, Hit, Key, LayerPlace, LayerSource, Made, Record, StepName, explain, hints, state_after,
-};
+use crate::cache::{Cache, Hit, Key, LayerPlace, Record, StepName, explain, hints, state_after};
 use crate::config::{BuildConfig, CacheOutcome};
 use crate::event::Events;
 use crate::image::Digest;
-use crate::layer::{PackedContent, PackedLayer};
 use crate::plan::{Action, CopyFrom, Plan, PlannedStage, StageBase};
 
 use super::attempt::Job;
 use super::blobs::{BaseBlob, Blob, Layer};
 use super::images::ImageSource;
-use super::keys::{FilesRead, KeyMaker, StageKeys, StepKey, keyword};
-use super::upload::Uploads;
+use super::keys::{KeyMaker, StageKeys, StepKey, keyword};
+pub(super) use keep::MadeLayer;
 
 /// The cache as the steps of one plan see it.
 pub(super) struct Cached<'a> {
@@ -177,6 +176,48 @@ impl<'a> Cached<'a> {
         self.keys[at.stage].steps[at.step].as_ref().filter(|_| self.takes_part(at))
     }
 
+    /// Notes a step that is carried out, and says why if that is of interest.
+    pub(super) fn missed(&self, at: At) {
+        self.totals.misses.fetch_add(1, Ordering::Relaxed);
+        let Some(key) = self.key(at) else { return };
+        let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = explained.insert(at.stage);
+        if !(first || self.config.cache.explain) || !self.looks_up(at.stage) {
+            return;
+        }
+        let name = self.name(at);
+        let components = hints(&key.components, &key.details());
+        let label = format!("[{} {}]", name.stage, name.number + 1);
+        match explain::nearest(&name, &components, &self.cache.known()) {
+            Some(difference) => {
+                self.events.info(format!(
+                    "{label} {} is not in the cache: {}",
+                    name.instruction,
+                    difference.reason()
+                ));
+                if self.config.cache.explain {
+                    for line in difference.lines() {
+                        self.events.info(format!("{label}   {line}"));
+                    }
+                }
+            }
+            None if self.config.cache.explain => {
+                self.events
+                    .info(format!("{label} {} is not in the cache: nothing like it is", name.instruction));
+            }
+            None => {}
+        }
+    }
+
+    fn name(&self, at: At) -> StepName {
+        let stage = &self.plan.stages[at.stage];
+        StepName {
+            stage: stage.name.clone(),
+            number: at.step + 1,
+            instruction: keyword(&stage.steps[at.step].action).to_owned(),
+        }
+    }
+
     /// What keys are made with.
     pub(super) fn maker(&self) -> &KeyMaker<'a> {
         self.maker
@@ -302,114 +343,16 @@ impl<'a> Cached<'a> {
         self.cache.keeps() || self.cache.reads()
     }
 
-    /// Notes a step that was not carried out. One known by its content answers to its definition
-    /// from now on.
-    pub(super) fn took(&self, at: At, hit: &Hit, in_image: bool) {
-        self.totals.hits.fetch_add(1, Ordering::Relaxed);
-        self.totals.bytes.fetch_add(hit.record.layer.size, Ordering::Relaxed);
-        self.totals.milliseconds.fetch_add(hit.record.milliseconds, Ordering::Relaxed);
-        let Some(key) = self.key(at) else { return };
-        if hit.record.keys.contains(&key.definition) {
-            self.cache.used(hit, in_image);
-            return;
-        }
-        let contents = hit.record.keys.iter().skip(1).copied();
-        let record = Record {
-            keys: std::iter::once(key.definition).chain(contents).collect(),
-            step: self.name(at),
-            components: hints(&key.components, &key.details()),
-            ..hit.record.clone()
-        };
-        let layer = match &hit.place {
-            LayerPlace::Repository(reference) => LayerSource::Repository(reference.clone()),
-            LayerPlace::Layout(layout) => {
-                let path = layout.blob_path(&hit.record.layer.digest);
-                LayerSource::File { path, mount_from: Vec::new() }
-            }
-        };
-        self.cache.keep(&Made { record, layer, ready: None, in_image });
-    }
-
-    /// Notes a step that is carried out, and says why if that is of interest.
-    pub(super) fn missed(&self, at: At) {
-        self.totals.misses.fetch_add(1, Ordering::Relaxed);
-        let Some(key) = self.key(at) else { return };
-        let mut explained = self.explained.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = explained.insert(at.stage);
-        if !(first || self.config.cache.explain) || !self.looks_up(at.stage) {
-            return;
-        }
-        let name = self.name(at);
-        let components = hints(&key.components, &key.details());
-        let label = format!("[{} {}]", name.stage, name.number + 1);
-        match explain::nearest(&name, &components, &self.cache.known()) {
-            Some(difference) => {
-                self.events.info(format!(
-                    "{label} {} is not in the cache: {}",
-                    name.instruction,
-                    difference.reason()
-                ));
-                if self.config.cache.explain {
-                    for line in difference.lines() {
-                        self.events.info(format!("{label}   {line}"));
-                    }
+    /// Begins to fetch what the steps name that will be carried out, as far as definitions tell.
+    pub(super) fn fetch_what_runs(&self) {
+        for (stage, planned) in self.plan.stages.iter().enumerate().filter(|(at, _)| self.needed[*at]) {
+            for (step, planned) in planned.steps.iter().enumerate() {
+                if let Action::Copy(copy) = &planned.action
+                    && self.hit(At { stage, step }).is_none()
+                {
+                    self.maker.remotes.begin_all(copy);
                 }
             }
-            None if self.config.cache.explain => {
-                self.events
-                    .info(format!("{label} {} is not in the cache: nothing like it is", name.instruction));
-            }
-            None => {}
-        }
-    }
-
-    fn name(&self, at: At) -> StepName {
-        let stage = &self.plan.stages[at.stage];
-        StepName {
-            stage: stage.name.clone(),
-            number: at.step + 1,
-            instruction: keyword(&stage.steps[at.step].action).to_owned(),
-        }
-    }
-
-    /// Keeps the layer of a step that was carried out. `state` is the content state before it.
-    pub(super) fn keep(&self, at: At, made: &MadeLayer<'_>) {
-        let Some(key) = self.key(at).filter(|_| self.cache.keeps()) else { return };
-        if !self.is_what_was_read(at, key, &made.content) {
-            let name = self.name(at);
-            self.events.warn(format!(
-                "the result of step {} of '{}' is not kept in the cache: its files changed while they were copied",
-                name.number + 1,
-                name.stage
-            ));
-            return;
-        }
-        let content = key.content(made.state, made.read);
-        let record = Record {
-            version: Record::current_version(),
-            keys: std::iter::once(key.definition).chain(content).collect(),
-            layer: made.layer.descriptor.clone(),
-            diff_id: made.layer.diff_id,
-            content_id: made.content.id,
-            created: made.created,
-            newest: made.content.newest,
-            milliseconds: u64::try_from(made.took.as_millis()).unwrap_or(u64::MAX),
-            step: self.name(at),
-            components: hints(&key.components, &key.details()),
-        };
-        let mount_from = made.uploads.map(|u| u.repositories().to_vec()).unwrap_or_default();
-        let ready = made.uploads.and_then(|u| u.watch(&made.layer.descriptor.digest));
-        let layer = LayerSource::File { path: made.packed.path.clone(), mount_from };
-        self.cache.keep(&Made { record, layer, ready, in_image: made.uploads.is_some() });
-    }
-
-    /// Whether a copy from a context packed the same bytes that its key was made of.
-    fn is_what_was_read(&self, at: At, key: &StepKey, content: &PackedContent) -> bool {
-        match &self.plan.stages[at.stage].steps[at.step].action {
-            // An archive's files are not what was read.
-            Action::Copy(copy) if copy.add => true,
-            Action::Copy(_) => key.files.iter().all(|(_, files)| files.contents == content.files),
-            _ => true,
         }
     }
 
@@ -433,20 +376,6 @@ impl<'a> Cached<'a> {
         self.cache.finish(cancelled);
     }
 
-    /// Notes the steps of a stage that nobody needs.
-    pub(super) fn skipped(&self, stage: usize) {
-        for (step, planned) in self.plan.stages[stage].steps.iter().enumerate() {
-            if planned.action.has_layer() {
-                self.totals.hits.fetch_add(1, Ordering::Relaxed);
-            }
-            if let Some(hit) = self.hit(At { stage, step }) {
-                self.totals.bytes.fetch_add(hit.record.layer.size, Ordering::Relaxed);
-                self.totals.milliseconds.fetch_add(hit.record.milliseconds, Ordering::Relaxed);
-                self.cache.used(hit, false);
-            }
-        }
-    }
-
     /// What the cache did.
     pub(super) fn outcome(&self) -> CacheOutcome {
         let totals = &self.totals;
@@ -457,22 +386,6 @@ impl<'a> Cached<'a> {
             time_saved: Duration::from_millis(totals.milliseconds.load(Ordering::Relaxed)),
         }
     }
-}
-
-/// A layer that a step made.
-pub(super) struct MadeLayer<'a> {
-    pub(super) layer: &'a Layer,
-    pub(super) packed: &'a PackedLayer,
-    pub(super) content: PackedContent,
-    /// The content state before the step.
-    pub(super) state: Option<&'a Key>,
-    /// What was read of other stages.
-    pub(super) read: &'a [FilesRead],
-    /// When the step ended, in seconds since 1970.
-    pub(super) created: i64,
-    pub(super) took: Duration,
-    /// Where the layer goes as a part of the image.
-    pub(super) uploads: Option<&'a Uploads>,
 }
 
 /// The content state after a layer.

@@ -111,7 +111,7 @@ fn make(
     if let Some(cache) = &mut cache {
         cache.set_epoch(source_date_epoch);
     }
-    let remotes = session.fetch(&plan, &workspace, cancel)?;
+    let remotes = session.fetch(&plan, &workspace, cache.as_ref(), cancel)?;
     named.ensure_used(&plan)?;
     for image in &plan.images {
         assemble::image_format(config, images.base_of(&plan, image.stage).as_deref())?;
@@ -121,7 +121,6 @@ fn make(
     session.settle_credentials()?;
 
     let maker = KeyMaker::new(config, &images, context.as_ref(), &directories, &remotes);
-    let keys = cache.as_ref().map(|_| maker.stages(&plan.stages));
     let fetcher = Fetcher::new(&session.network, &session.registry, &workspace);
     let job = Job {
         config,
@@ -136,9 +135,9 @@ fn make(
         directories: &directories,
         remotes: &remotes,
     };
-    let mut built = match (&cache, &keys) {
-        (Some(cache), Some(keys)) => with_cache(&job, cache, keys, &maker)?,
-        _ => attempt(&job, None)?,
+    let mut built = match &cache {
+        Some(cache) => with_cache(&job, cache, &maker)?,
+        None => attempt(&job, None)?,
     };
     let left = built.left.take();
     Ok((outcome(&job, built, started), left))

@@ -1,33 +1,34 @@
 //! Files and repositories that `ADD` names: fetched once each, beside everything else. Programs
 //! run for that only while the container's own root is in place, so commands wait for repositories.
+//! A file that the cache tells of is only asked about; it comes when a step needs it.
+
+mod slot;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use rustix::fs::{Timestamps, futimens};
 use rustix::time::Timespec;
 
-use crate::fetch::{Download, FetchError, Fetcher, GitSource, UrlSource};
+use crate::cache::{Fingerprint, Seen};
+use crate::fetch::{Download, FetchError, Fetcher, GitSource, Reply, UrlSource, Version};
 use crate::layer::{DirView, Timestamp};
-use crate::plan::{Action, CopySource, Place, Plan};
+use crate::plan::{Action, CopySource, CopyStep, Plan};
 use crate::registry::Network;
 use crate::run::Cancel;
 
 use super::Error;
 use super::workspace::Workspace;
+use slot::Slot;
 
 /// Repositories fetched at the same time.
 const REPOSITORIES: usize = 4;
-
-/// How often a wait looks whether somebody asked for the end.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// A source that was fetched.
 pub(super) struct Fetched {
@@ -53,29 +54,23 @@ enum Source {
 /// Everything that is fetched for one build.
 pub(super) struct Remotes {
     slots: BTreeMap<String, Arc<Slot>>,
+    fetcher: Fetcher,
+    network: Arc<Network>,
+    /// Set when a step was refused a file because it is not the one that keys were made of.
+    changed: AtomicBool,
     cancel: Cancel,
     stopped: Arc<AtomicBool>,
     workers: Vec<JoinHandle<()>>,
 }
 
-/// One source on its way.
-struct Slot {
-    source: Source,
-    /// Where it is written.
-    directory: PathBuf,
-    /// Who named it first.
-    place: Place,
-    outcome: Mutex<Option<Result<Arc<Fetched>, Error>>>,
-    changed: Condvar,
-}
-
 impl Remotes {
-    /// Begins to fetch what the plan's steps name.
+    /// Begins to fetch what the plan's steps name. `seen` is what a cache that is read tells of files.
     pub(super) fn start(
         plan: &Plan,
-        fetcher: &Fetcher,
-        network: &Network,
+        fetcher: Fetcher,
+        network: &Arc<Network>,
         workspace: &Workspace,
+        seen: Option<&dyn Fn() -> Vec<Seen>>,
         cancel: &Cancel,
     ) -> Result<Remotes, Error> {
         let mut slots = BTreeMap::new();
@@ -94,29 +89,68 @@ impl Remotes {
             }
         }
         let stopped = Arc::new(AtomicBool::new(false));
-        let mut remotes = Remotes { slots, cancel: cancel.clone(), stopped, workers: Vec::new() };
-        remotes.fetch_all(fetcher, network);
+        let mut remotes = Remotes {
+            slots,
+            fetcher,
+            network: network.clone(),
+            changed: AtomicBool::new(false),
+            cancel: cancel.clone(),
+            stopped,
+            workers: Vec::new(),
+        };
+        remotes.fetch_repositories();
+        remotes.fetch_files(seen);
         Ok(remotes)
     }
 
-    fn fetch_all(&mut self, fetcher: &Fetcher, network: &Network) {
-        let mut repositories = VecDeque::new();
+    fn fetch_files(&self, seen: Option<&dyn Fn() -> Vec<Seen>>) {
+        let mut all = None;
         for slot in self.slots.values() {
-            match &slot.source {
-                Source::Git(_) => repositories.push_back(slot.clone()),
-                Source::Url(url) => {
-                    let (fetcher, url, slot) = (fetcher.clone(), url.clone(), slot.clone());
-                    network.spawn(async move {
-                        let outcome = file(&fetcher, &url, &slot.directory).await;
-                        slot.finish(outcome);
-                    });
+            let Source::Url(url) = &slot.source else { continue };
+            let (checksum, Some(seen)) = (&url.checksum, seen) else {
+                self.fetch_file(slot, url);
+                continue;
+            };
+            match checksum.as_ref().map(|checksum| checksum.sha256()) {
+                Some(Some(digest)) => slot.know(digest.to_string(), None),
+                Some(None) => self.fetch_file(slot, url),
+                None => {
+                    let known = known(all.get_or_insert_with(seen), url);
+                    self.ask_for_file(slot, url, known);
                 }
             }
         }
+    }
+
+    fn fetch_file(&self, slot: &Arc<Slot>, url: &UrlSource) {
+        let (fetcher, url, slot) = (self.fetcher.clone(), url.clone(), slot.clone());
+        self.network.spawn(async move {
+            let outcome = file(&fetcher, &url, &slot.directory).await;
+            slot.finish(outcome);
+        });
+    }
+
+    fn ask_for_file(&self, slot: &Arc<Slot>, url: &UrlSource, known: Vec<Version>) {
+        if known.is_empty() {
+            return self.fetch_file(slot, url);
+        }
+        let (fetcher, url, slot) = (self.fetcher.clone(), url.clone(), slot.clone());
+        self.network.spawn(async move {
+            match file_unless(&fetcher, &url, &known, &slot.directory).await {
+                Ok(Answer::Same(version)) => slot.know(version.digest.to_string(), Some(version)),
+                Ok(Answer::Came(came)) => slot.finish(Ok(came)),
+                Err(error) => slot.finish(Err(error)),
+            }
+        });
+    }
+
+    fn fetch_repositories(&mut self) {
+        let is_git = |slot: &&Arc<Slot>| matches!(slot.source, Source::Git(_));
+        let repositories: VecDeque<_> = self.slots.values().filter(is_git).cloned().collect();
         let count = repositories.len().min(REPOSITORIES);
         let queue = Arc::new(Mutex::new(repositories));
         for _ in 0..count {
-            let (queue, fetcher) = (queue.clone(), fetcher.clone());
+            let (queue, fetcher) = (queue.clone(), self.fetcher.clone());
             let (cancel, stopped) = (self.cancel.clone(), self.stopped.clone());
             self.workers.push(std::thread::spawn(move || {
                 let stop = || stopped.load(Ordering::SeqCst) || cancel.signal().is_some();
@@ -124,7 +158,8 @@ impl Remotes {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     let Some(slot) = next else { break };
                     let Source::Git(git) = &slot.source else { continue };
-                    slot.finish(tree(&fetcher, git, &slot.directory, &stop));
+                    let tree = tree(&fetcher, git, &slot.directory, &stop);
+                    slot.finish(tree.map(|tree| (tree, None)));
                 }
             }));
         }
@@ -133,21 +168,75 @@ impl Remotes {
     /// A source of a step, when it is there.
     ///
     /// # Errors
+    /// It cannot be fetched, a file is another than it was when keys were made of it, or somebody asked
+    /// for the end.
+    pub(super) fn get(&self, source: &CopySource, cancel: &Cancel) -> Result<Option<Arc<Fetched>>, Error> {
+        let Some(slot) = self.slot(source)? else { return Ok(None) };
+        self.begin(slot);
+        let fetched = slot.wait(cancel)?;
+        if slot.has_changed() {
+            self.changed.store(true, Ordering::SeqCst);
+            return Err(Error::other(format!("{} changed while the image was built", fetched.name)));
+        }
+        Ok(Some(fetched))
+    }
+
+    /// What a source of a step is, and the path in it, when that is known.
+    ///
+    /// # Errors
     /// It cannot be fetched, or somebody asked for the end.
-    pub(super) fn get(&self, source: &CopySource) -> Result<Option<Arc<Fetched>>, Error> {
+    pub(super) fn content(&self, source: &CopySource) -> Result<Option<[String; 2]>, Error> {
+        let Some(slot) = self.slot(source)? else { return Ok(None) };
+        Ok(Some([slot.content(&self.cancel)?, slot.source.path()]))
+    }
+
+    /// Begins to fetch what a step names, as far as it was only asked about.
+    pub(super) fn begin_all(&self, step: &CopyStep) {
+        for source in &step.sources {
+            if let Ok(Some(slot)) = self.slot(source) {
+                self.begin(slot);
+            }
+        }
+    }
+
+    fn begin(&self, slot: &Arc<Slot>) {
+        if let Source::Url(url) = &slot.source
+            && slot.begins()
+        {
+            self.fetch_file(slot, url);
+        }
+    }
+
+    /// What the servers said of the files that a step names, as far as they are known.
+    pub(super) fn seen(&self, step: &CopyStep) -> Vec<Seen> {
+        let one = |source: &CopySource| {
+            let slot = self.slot(source).ok()??;
+            let Source::Url(url) = &slot.source else { return None };
+            let Version { digest, etag, last_modified } = slot.version()?;
+            Some(Seen { source: hint(url), digest, etag, last_modified })
+        };
+        step.sources.iter().filter_map(one).take(Seen::MOST).collect()
+    }
+
+    /// Whether a step was refused a file because it is not the one that keys were made of; from now on
+    /// keys are made of what came.
+    pub(super) fn take_change(&self) -> bool {
+        self.changed.swap(false, Ordering::SeqCst)
+    }
+
+    fn slot(&self, source: &CopySource) -> Result<Option<&Arc<Slot>>, Error> {
         let Some(source) = Source::of(source) else { return Ok(None) };
         let slot = self.slots.get(&source.key());
-        let slot = slot.ok_or_else(|| Error::other("a source was not fetched before the build"))?;
-        slot.wait(&self.cancel).map(Some)
+        slot.map(Some).ok_or_else(|| Error::other("a source was not fetched before the build"))
     }
 
     /// Waits until no program runs any more: after this the root may be an image's.
     ///
     /// # Errors
     /// A repository cannot be fetched, or somebody asked for the end.
-    pub(super) fn settle(&self) -> Result<(), Error> {
+    pub(super) fn settle(&self, cancel: &Cancel) -> Result<(), Error> {
         for slot in self.slots.values().filter(|slot| matches!(slot.source, Source::Git(_))) {
-            slot.wait(&self.cancel).map_err(|e| e.at(&slot.place))?;
+            slot.wait(cancel).map_err(|e| e.at(&slot.place))?;
         }
         Ok(())
     }
@@ -177,48 +266,90 @@ impl Source {
     fn key(&self) -> String {
         format!("{self:?}")
     }
-}
 
-impl Slot {
-    fn new(source: Source, directory: PathBuf, place: Place) -> Slot {
-        Slot { source, directory, place, outcome: Mutex::default(), changed: Condvar::new() }
-    }
-
-    fn finish(&self, outcome: Result<Fetched, Error>) {
-        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome.map(Arc::new));
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, cancel: &Cancel) -> Result<Arc<Fetched>, Error> {
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(signal) = cancel.signal() {
-                return Err(Error::cancelled(signal));
-            }
-            match &mut *outcome {
-                Some(Ok(fetched)) => return Ok(fetched.clone()),
-                Some(Err(error)) => return Err(error.again()),
-                None => {}
-            }
-            outcome = self.changed.wait_timeout(outcome, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+    /// The file, or the wanted directory of a repository's tree.
+    fn path(&self) -> String {
+        match self {
+            Source::Url(url) => url.name.clone(),
+            Source::Git(git) => git.subdir(),
         }
     }
 }
 
+/// Names a file in a record, without credentials.
+fn hint(source: &UrlSource) -> String {
+    let mut url = source.url.clone();
+    // Both fail only for URLs that cannot have credentials.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    Fingerprint::of(url.as_str()).hint()
+}
+
+/// The versions of a file that a cache tells of, each once.
+fn known(seen: &[Seen], source: &UrlSource) -> Vec<Version> {
+    let hint = hint(source);
+    let mut known: Vec<Version> = Vec::new();
+    for Seen { digest, etag, last_modified, .. } in seen.iter().filter(|s| s.source == hint) {
+        let version = Version { digest: *digest, etag: etag.clone(), last_modified: last_modified.clone() };
+        if !known.contains(&version) {
+            known.push(version);
+        }
+    }
+    known
+}
+
+/// A file that came, and what its server said of it.
+type Came = (Fetched, Option<Version>);
+
+/// What asking for a file comes to that is known.
+enum Answer {
+    Came(Came),
+    Same(Version),
+}
+
 /// Fetches a file: 0600 and the server's time, or 1970, as BuildKit gives it.
-async fn file(fetcher: &Fetcher, source: &UrlSource, directory: &Path) -> Result<Fetched, Error> {
-    let failed = |e: &io::Error| unwritable(directory, e);
-    let file = File::create_new(directory.join(&source.name)).map_err(|e| failed(&e))?;
-    let kept = file.try_clone().map_err(|e| failed(&e))?;
+async fn file(fetcher: &Fetcher, source: &UrlSource, directory: &Path) -> Result<Came, Error> {
+    let (file, kept) = new_file(source, directory)?;
     let download = fetcher.download(source, file).await?;
-    dress(&kept, &download).map_err(|e| failed(&e))?;
-    Ok(Fetched {
-        view: DirView::at(directory).map_err(|e| failed(&e))?,
+    came(source, directory, &kept, download)
+}
+
+/// The same, unless it is one of the versions that are known.
+async fn file_unless(
+    fetcher: &Fetcher,
+    source: &UrlSource,
+    known: &[Version],
+    directory: &Path,
+) -> Result<Answer, Error> {
+    let (file, kept) = new_file(source, directory)?;
+    match fetcher.download_unless(source, known, file).await? {
+        Reply::Came(download) => Ok(Answer::Came(came(source, directory, &kept, download)?)),
+        Reply::Same(version) => {
+            // It may still have to come, into a file of that name.
+            std::fs::remove_file(directory.join(&source.name)).map_err(|e| unwritable(directory, &e))?;
+            Ok(Answer::Same(version))
+        }
+    }
+}
+
+/// An empty file of the source's name, twice.
+fn new_file(source: &UrlSource, directory: &Path) -> Result<(File, File), Error> {
+    let file = File::create_new(directory.join(&source.name));
+    let twice = file.and_then(|file| Ok((file.try_clone()?, file)));
+    twice.map_err(|e| unwritable(directory, &e))
+}
+
+fn came(source: &UrlSource, directory: &Path, file: &File, download: Download) -> Result<Came, Error> {
+    let failed = |e: io::Error| unwritable(directory, &e);
+    dress(file, &download).map_err(failed)?;
+    let fetched = Fetched {
+        view: DirView::at(directory).map_err(failed)?,
         path: source.name.clone(),
         is_file: true,
         name: source.shown(),
         content: download.digest.to_string(),
-    })
+    };
+    Ok((fetched, download.version))
 }
 
 /// Gives a file the mode and the time that BuildKit gives it.

@@ -24,7 +24,7 @@ pub(super) fn run(
     step: &RunStep,
     place: &Place,
 ) -> Result<(), Error> {
-    executor.remotes.settle()?;
+    executor.remotes.settle(executor.cancel)?;
     let prepared = mounts::prepare(executor, at, step)?;
     let root = tree.enter(&prepared.mounts)?;
     let mut outcome = process(executor, tree, &root, id, step, place, &prepared);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::cache::{Cache, Seen};
 use crate::cloud::Clouds;
 use crate::config::{BuildConfig, FetchConfig, SecretSource};
 use crate::context::{self, Context};
@@ -96,9 +97,13 @@ impl<'a> Session<'a> {
         &self,
         plan: &Plan,
         workspace: &Workspace,
+        cache: Option<&Cache>,
         cancel: &Cancel,
     ) -> Result<Remotes, Error> {
-        Remotes::start(plan, &self.fetcher(), &self.network, workspace, cancel)
+        let cache = cache.filter(|cache| cache.reads());
+        let seen = cache.map(|cache| || cache.seen());
+        let seen = seen.as_ref().map(|seen| seen as &dyn Fn() -> Vec<Seen>);
+        Remotes::start(plan, self.fetcher(), &self.network, workspace, seen, cancel)
     }
 
     /// Begins to find out whether the destinations may be written, before the first step.

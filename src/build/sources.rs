@@ -23,7 +23,8 @@ pub(super) fn copy(
     let warn = |text: String| executor.events.warn(place.diagnostic(text).to_string());
     let (now, compat) = (executor.now, executor.config.compat);
     let limits = super::limits(executor.config);
-    let fetched: Vec<_> = step.sources.iter().map(|s| executor.remotes.get(s)).collect::<Result<_, _>>()?;
+    let get = |source| executor.remotes.get(source, executor.cancel);
+    let fetched: Vec<_> = step.sources.iter().map(get).collect::<Result<_, _>>()?;
     for fetched in fetched.iter().flatten() {
         executor.events.debug(format!("{} is {}", fetched.name, fetched.content));
     }

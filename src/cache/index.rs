@@ -48,7 +48,10 @@ impl Index {
     #[must_use]
     pub fn after(&self, used: &[Record], now: i64, oldest: i64) -> Option<Index> {
         let known = |record: &Record| {
-            let same = |e: &Entry| e.record.keys == record.keys && e.record.layer == record.layer;
+            let same = |e: &Entry| {
+                let Record { keys, layer, fetched, .. } = &e.record;
+                *keys == record.keys && *layer == record.layer && *fetched == record.fetched
+            };
             self.entries.iter().any(|e| same(e) && e.used + REFRESH > now)
         };
         if used.iter().all(known) {

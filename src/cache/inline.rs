@@ -116,6 +116,7 @@ pub(super) fn record(record: &Record, fixed: bool) -> Record {
     let mut record = Record { components: BTreeMap::new(), ..record.clone() };
     if fixed {
         (record.created, record.milliseconds) = (0, 0);
+        record.fetched.clear();
     }
     record
 }

@@ -9,7 +9,7 @@ use super::CacheError;
 use super::index::Index;
 use super::key::Key;
 use super::place::{Backend, PATIENCE, Place};
-use super::record::Record;
+use super::record::{Record, Seen};
 use super::repository::RepositoryCache;
 use crate::config::{CacheConfig, CacheLocation, CacheMode};
 use crate::event::Events;
@@ -239,6 +239,13 @@ impl Cache {
         let places = self.places.iter().filter(|p| p.reads);
         let entries = places.filter_map(|p| self.index(p)).flat_map(|i| &i.entries);
         entries.map(|e| e.record.clone()).collect()
+    }
+
+    /// What servers said of files that steps fetched, latest use first.
+    pub fn seen(&self) -> Vec<Seen> {
+        let places = self.places.iter().filter(|p| p.reads);
+        let entries = places.filter_map(|p| self.index(p)).flat_map(|i| &i.entries);
+        entries.flat_map(|e| e.record.fetched.iter().cloned()).collect()
     }
 
     /// The hits whose layer is where it should be, asked for all at once.

@@ -30,6 +30,6 @@ pub use local::LocalCache;
 pub use lookup::{Cache, CacheSettings, Hit, LayerPlace};
 pub use maintain::{Kept, Maintained, PruneRules, Pruned};
 pub use mounts::{Difference, Found, MountSet, SavedMounts, State, Updated};
-pub use record::{Record, RecordError, StepName, hints};
+pub use record::{Record, RecordError, Seen, StepName, hints};
 pub use repository::RepositoryCache;
 pub use store::{LayerSource, Made};

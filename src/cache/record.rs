@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Components, Key};
-use crate::image::{ContentId, Descriptor, DiffId, MediaType};
+use crate::image::{ContentId, Descriptor, DiffId, Digest, MediaType};
 
 /// Version of the document.
 const RECORD_VERSION: u32 = 1;
@@ -38,9 +38,33 @@ pub struct Record {
     pub milliseconds: u64,
     /// Which step it was.
     pub step: StepName,
+    /// What servers said of the files that it fetched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetched: Vec<Seen>,
     /// Hints at the values its definition key was made of, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: BTreeMap<String, String>,
+}
+
+/// A file that a step fetched, and what its server said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// Hint at its URL.
+    pub source: String,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// What the server calls this version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// When the server says it was changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+}
+
+impl Seen {
+    /// Most of one record.
+    pub const MOST: usize = 64;
 }
 
 /// Names a step for people, without its text: that may hold values that are nobody's business.
@@ -160,6 +184,12 @@ pub(super) mod tests {
             newest: 1_600_000_000,
             milliseconds: 1500,
             step: StepName { stage: "build".into(), number: 3, instruction: "RUN".into() },
+            fetched: vec![Seen {
+                source: "0123abcd".into(),
+                digest: Digest::of(b"f"),
+                etag: Some("\"1\"".into()),
+                last_modified: None,
+            }],
             components: hints(&parts, &[]),
         }
     }

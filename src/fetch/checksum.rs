@@ -69,6 +69,13 @@ impl FromStr for Checksum {
     }
 }
 
+impl Checksum {
+    /// The SHA-256 that it names, if it names one.
+    pub fn sha256(&self) -> Option<crate::image::Digest> {
+        (self.algorithm == Algorithm::Sha256).then(|| self.to_string().parse().ok())?
+    }
+}
+
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = ALGORITHMS.iter().find(|(a, ..)| *a == self.algorithm).map_or("", |(_, name, _)| name);

@@ -8,12 +8,12 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::http::{self, FileSink, Sink, SinkError};
-use super::{FetchError, GitSource, UrlSource, git};
+use super::{FetchError, GitSource, UrlSource, Version, git};
 use crate::config::FetchConfig;
 use crate::registry::{BlobReader, Piece, Registry, Web};
 
 pub use super::git::Checkout;
-pub use super::http::Download;
+pub use super::http::{Download, Reply};
 
 /// Brings files and repositories; cheap to clone.
 #[derive(Clone)]
@@ -34,6 +34,19 @@ impl Fetcher {
     /// [`FetchError`]; what was written then is worth nothing.
     pub async fn download(&self, source: &UrlSource, file: File) -> Result<Download, FetchError> {
         http::fetch(&self.web, &self.config, source, &mut FileSink(file)).await
+    }
+
+    /// The same, unless the server says that the file is one of the versions that are known.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    pub async fn download_unless(
+        &self,
+        source: &UrlSource,
+        known: &[Version],
+        file: File,
+    ) -> Result<Reply, FetchError> {
+        http::fetch_unless(&self.web, &self.config, source, known, &mut FileSink(file)).await
     }
 
     /// A file of a web server as an ordinary reader, for a thread that is not one of the network's.

@@ -6,14 +6,15 @@ use std::net::IpAddr;
 use bytes::Bytes;
 use jiff::fmt::rfc2822;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_RANGE,
-    LAST_MODIFIED, LOCATION, RANGE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED,
+    LOCATION, RANGE,
 };
 use reqwest::{Response, StatusCode, Url};
 
 use super::FetchError;
 use super::checksum::Hasher;
 use super::remote::UrlSource;
+use super::version::{self, Version};
 use crate::config::FetchConfig;
 use crate::image::Digest;
 use crate::layer::Timestamp;
@@ -69,8 +70,17 @@ pub struct Download {
     pub size: u64,
     /// When the server says it was changed last.
     pub last_modified: Option<Timestamp>,
-    /// What the server says of its content, as sent.
-    pub etag: Option<String>,
+    /// How to ask later whether it is still the same, where the server gave something to ask by.
+    pub version: Option<Version>,
+}
+
+/// What asking for a file comes to that is known already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// It came: it is another.
+    Came(Download),
+    /// It is this version still.
+    Same(Version),
 }
 
 /// Fetches a file into a sink.
@@ -80,29 +90,24 @@ pub(super) async fn fetch(
     source: &UrlSource,
     sink: &mut impl Sink,
 ) -> Result<Download, FetchError> {
-    let mut transfer = Get {
-        web,
-        config,
-        source,
-        shown: source.shown(),
-        sink,
-        hasher: Hasher::new(source.checksum.as_ref()),
-        done: 0,
-        validator: None,
-        progress: None,
-    };
-    let mut tries = Tries::new(web.patience());
-    loop {
-        let before = transfer.done;
-        match transfer.go_on().await {
-            Ok(headers) => return transfer.finish(&headers),
-            Err(failure) => {
-                if transfer.done.saturating_sub(before) >= WORTHWHILE {
-                    tries.forget();
-                }
-                tries.pause(failure, web.events()).await?;
-            }
-        }
+    let mut transfer = Get::new(web, config, source, &[], sink);
+    let headers = transfer.whole().await?;
+    transfer.finish(&headers)
+}
+
+/// Fetches a file into a sink, unless it is one of the versions that are known.
+pub(super) async fn fetch_unless(
+    web: &Web,
+    config: &FetchConfig,
+    source: &UrlSource,
+    known: &[Version],
+    sink: &mut impl Sink,
+) -> Result<Reply, FetchError> {
+    let mut transfer = Get::new(web, config, source, known, sink);
+    let headers = transfer.whole().await?;
+    match transfer.confirmed.take() {
+        Some(version) => Ok(Reply::Same(version)),
+        None => transfer.finish(&headers).map(Reply::Came),
     }
 }
 
@@ -119,12 +124,53 @@ struct Get<'a, S> {
     /// What says that a later answer is about the same file.
     validator: Option<HeaderValue>,
     progress: Option<Transfer>,
+    /// Versions that need not come.
+    known: &'a [Version],
+    /// The one of them that the server has.
+    confirmed: Option<Version>,
 }
 
-impl<S: Sink> Get<'_, S> {
+impl<'a, S: Sink> Get<'a, S> {
+    fn new(
+        web: &'a Web,
+        config: &'a FetchConfig,
+        source: &'a UrlSource,
+        known: &'a [Version],
+        sink: &'a mut S,
+    ) -> Self {
+        let (shown, hasher) = (source.shown(), Hasher::new(source.checksum.as_ref()));
+        let (validator, progress, confirmed) = (None, None, None);
+        Get { web, config, source, shown, sink, hasher, done: 0, validator, progress, known, confirmed }
+    }
+
+    /// Takes the whole, with as many tries as are worth it; the last answer's headers.
+    async fn whole(&mut self) -> Result<HeaderMap, FetchError> {
+        let mut tries = Tries::new(self.web.patience());
+        loop {
+            let before = self.done;
+            match self.go_on().await {
+                Ok(headers) => return Ok(headers),
+                Err(failure) => {
+                    if self.done.saturating_sub(before) >= WORTHWHILE {
+                        tries.forget();
+                    }
+                    tries.pause(failure, self.web.events()).await?;
+                }
+            }
+        }
+    }
+
     /// Asks for what is left and takes it; the answer's headers when all came.
     async fn go_on(&mut self) -> Result<HeaderMap, Failure<FetchError>> {
         let mut response = self.ask().await?;
+        if response.status() == StatusCode::NOT_MODIFIED && !self.known.is_empty() {
+            self.confirmed = version::confirmed(self.known, response.headers()).cloned();
+            if self.confirmed.is_some() {
+                return Ok(response.headers().clone());
+            }
+            self.known = &[];
+            response = self.ask().await?;
+        }
         let status = response.status();
         let headers = response.headers().clone();
         if !status.is_success() {
@@ -201,9 +247,8 @@ impl<S: Sink> Get<'_, S> {
         if let Some(progress) = self.progress {
             progress.finish(crate::event::TransferEnd::Moved);
         }
-        let text = |name: HeaderName| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let last_modified = text(LAST_MODIFIED).and_then(|text| http_date(&text));
-        Ok(Download { digest, size: self.done, last_modified, etag: text(ETAG) })
+        let last_modified = headers.get(LAST_MODIFIED).and_then(|v| http_date(v.to_str().ok()?));
+        Ok(Download { digest, size: self.done, last_modified, version: Version::of(digest, headers) })
     }
 
     /// Sends the request and follows redirects.
@@ -232,6 +277,9 @@ impl<S: Sink> Get<'_, S> {
             && let Some(validator) = &self.validator
         {
             request = request.header(RANGE, format!("bytes={}-", self.done)).header(IF_RANGE, validator);
+        }
+        if self.done == 0 {
+            request = version::unless(request, self.known);
         }
         match tokio::time::timeout(self.web.silence(), request.send()).await {
             Ok(Ok(response)) => Ok(response),
@@ -351,7 +399,7 @@ fn range_start(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A time as HTTP writes it (RFC 9110, 5.6.7).
-fn http_date(text: &str) -> Option<Timestamp> {
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
     let time = rfc2822::DateTimeParser::new().parse_timestamp(text.trim()).ok()?;
     Some(Timestamp { seconds: time.as_second(), nanoseconds: 0 })
 }

@@ -10,12 +10,14 @@ mod fetcher;
 mod git;
 mod http;
 mod remote;
+mod version;
 
 #[cfg(test)]
 mod tests;
 
 pub use checksum::{Checksum, ParseChecksumError};
 pub use error::FetchError;
-pub use fetcher::{Checkout, Download, Fetcher};
+pub use fetcher::{Checkout, Download, Fetcher, Reply};
 pub use git::{GitSource, GitTime, History};
 pub use remote::{ParseRemoteError, Remote, UrlSource};
+pub use version::Version;

@@ -138,8 +138,10 @@ fn a_file_with_what_is_said_of_it() {
     let (download, bytes) = Bench::new().get(&server.url("/f")).expect("a file");
     assert_eq!(bytes, b"hello");
     let last_modified = Some(Timestamp { seconds: 784_111_777, nanoseconds: 0 });
+    let digest = Digest::of(b"hello");
     let etag = Some("\"v1\"".to_owned());
-    assert_eq!(download, Download { digest: Digest::of(b"hello"), size: 5, last_modified, etag });
+    let version = Some(Version { digest, etag, last_modified: None });
+    assert_eq!(download, Download { digest, size: 5, last_modified, version });
     assert_eq!(server.log()[0].header("accept-encoding"), None, "bytes are wanted as they are");
 }
 

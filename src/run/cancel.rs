@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Whether somebody asked for the end; cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicI32>);
+pub struct Cancel {
+    asked: Arc<AtomicI32>,
+    /// Who asks for the end of this and of more.
+    whole: Option<Arc<Cancel>>,
+}
 
 impl Cancel {
     /// Nobody asked yet.
@@ -13,18 +17,24 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks for the end, because of this signal.
-    pub fn cancel(&self, signal: i32) {
-        self.0.store(signal, Ordering::SeqCst);
+    /// One for a part: it ends with the whole, and the whole goes on when it ends.
+    pub fn part(&self) -> Cancel {
+        Cancel { asked: Arc::default(), whole: Some(Arc::new(self.clone())) }
     }
 
-    /// Asks for the end because another part of the build failed; a signal that came first stays.
+    /// Asks for the end, because of this signal.
+    pub fn cancel(&self, signal: i32) {
+        self.asked.store(signal, Ordering::SeqCst);
+    }
+
+    /// Asks for the end because something failed; a signal that came first stays.
     pub fn abort(&self) {
-        let _ = self.0.compare_exchange(0, libc::SIGTERM, Ordering::SeqCst, Ordering::SeqCst);
+        let _ = self.asked.compare_exchange(0, libc::SIGTERM, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// The signal that asked for the end.
     pub fn signal(&self) -> Option<i32> {
-        Some(self.0.load(Ordering::SeqCst)).filter(|s| *s != 0)
+        let own = Some(self.asked.load(Ordering::SeqCst)).filter(|s| *s != 0);
+        own.or_else(|| self.whole.as_ref()?.signal())
     }
 }

@@ -240,11 +240,11 @@ impl<'a> KeyMaker<'a> {
         Ok(Some(StepKey { own, independent, files, inputs, definition, components }))
     }
 
-    /// What an `ADD` fetched, which is waited for: by its digest or commit, not by where it was.
+    /// What an `ADD` fetches: by its digest or commit, which is waited for, not by where it was.
     fn fetched(&self, own: &mut Components, copy: &CopyStep) -> Result<(), Error> {
         for (at, source) in copy.sources.iter().enumerate() {
-            if let Some(fetched) = self.remotes.get(source)? {
-                own.add_list(format!("fetched source {}", at + 1), [&fetched.content, &fetched.path]);
+            if let Some(content) = self.remotes.content(source)? {
+                own.add_list(format!("fetched source {}", at + 1), content);
             }
         }
         Ok(())
