@@ -24,6 +24,9 @@ pub(crate) const USER: &str = "builder";
 /// Its password.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
+/// Its identity token, for OAuth2.
+pub(crate) const IDENTITY: &str = "identity-token-of-the-builder";
+
 /// A registry that runs until this goes.
 pub struct Registry {
     directory: TempDir,
@@ -161,6 +164,11 @@ impl Registry {
     /// docker's `config.json` with the account of this registry.
     pub fn docker_config(&self) -> String {
         self.docker_config_for(self.credentials.as_ref().expect("the registry has an account"))
+    }
+
+    /// docker's `config.json` with the identity token of this registry's account.
+    pub fn identity_config(&self) -> String {
+        format!("{{\"auths\":{{\"{}\":{{\"identitytoken\":\"{IDENTITY}\"}}}}}}", self.host())
     }
 
     /// docker's `config.json` with the account of this registry, if it has one.

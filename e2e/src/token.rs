@@ -2,7 +2,7 @@
 //! with a key that it makes at the start.
 
 use std::fs;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -17,9 +17,9 @@ use tempfile::TempDir;
 use crate::command::run_ok;
 use crate::http::{Head, answer};
 use crate::machine::scratch;
-use crate::registry::{PASSWORD, USER};
+use crate::registry::{IDENTITY, PASSWORD, USER};
 
-/// Gives tokens to who knows the account's password, for the scopes that were asked for, and
+/// Gives tokens to who knows the account's password or its identity token, for the scopes that were asked for, and
 /// remembers them. Nobody else gets any scope.
 pub struct TokenServer {
     directory: TempDir,
@@ -89,14 +89,17 @@ impl Signer {
         let Some(head) = Head::read(&mut reader)? else { return Ok(()) };
         let mut stream = stream;
         let expected = format!("Basic {}", STANDARD.encode(format!("{USER}:{PASSWORD}")));
+        let form = form(&head, &mut reader)?;
+        let field = |name: &str| form.query(name).into_iter().next();
         let known = match head.header("authorization") {
+            None if head.method == "POST" => field("refresh_token").as_deref() == Some(IDENTITY),
             None => false,
             Some(value) if value == expected => true,
             Some(_) => return answer(&mut stream, 401, "", "{\"details\":\"wrong password\"}"),
         };
         // Several scopes come as parameters of their own or in one, separated by spaces.
-        let scopes: Vec<String> = head
-            .query("scope")
+        let scopes: Vec<String> = [head.query("scope"), form.query("scope")]
+            .concat()
             .iter()
             .flat_map(|scope| scope.split(' ').map(str::to_owned).collect::<Vec<_>>())
             .collect();
@@ -135,6 +138,14 @@ impl Signer {
         drop(input);
         openssl.wait_with_output().expect("openssl ends").stdout
     }
+}
+
+/// The fields of a request's body, as those of a query.
+fn form(head: &Head, reader: &mut impl Read) -> std::io::Result<Head> {
+    let length = head.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = String::new();
+    reader.take(length).read_to_string(&mut body)?;
+    Ok(Head { target: format!("/?{body}"), ..head.clone() })
 }
 
 fn access(scope: &str) -> serde_json::Value {

@@ -3,11 +3,13 @@
 mod azure;
 mod google;
 mod s3;
+mod servers;
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use pretty_assertions::assert_eq;
-use yadokari_e2e::{Build, Built, Place, Reply, Request};
+use yadokari_e2e::{Build, Built, Near, Place, Reply, Request};
 
 const DOCKERFILE: &str = "FROM scratch\nCOPY . /\n";
 
@@ -80,6 +82,41 @@ fn wrong(build: &Build, secrets: &[&str]) -> String {
     let built = build.run(Place::Overlay);
     hidden(&built, secrets);
     built.failed(1).to_owned()
+}
+
+/// Most memory that a process had, in KiB, watched until it ends.
+fn peak(child: &mut Child) -> u64 {
+    let mut peak = 0;
+    while child.try_wait().expect("a child").is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let kilobytes = line.split_whitespace().next().and_then(|number| number.parse().ok());
+        peak = peak.max(kilobytes.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    peak
+}
+
+#[test]
+fn a_large_archive_takes_little_memory() {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |path: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, bytes).expect("appended");
+    };
+    add("Dockerfile", b"FROM scratch\nCOPY Dockerfile /\n");
+    let file: Vec<u8> = (0..64u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    (0..4).for_each(|n| add(&n.to_string(), &file));
+    let bytes = archive.into_inner().expect("an archive");
+    let near = Near::serve(move |request| object(request, &bytes));
+    let build = build("s3://b").env("S3_ENDPOINT", &near.url("")).env("AWS_EC2_METADATA_DISABLED", "true");
+    let mut command = build.host_command();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let peak = peak(&mut child);
+    assert!(child.wait().expect("a child").success());
+    assert!((1..=96 << 10).contains(&peak), "{peak} KiB");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod files;
 mod login;
+mod places;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,6 +11,8 @@ pub struct KeychainConfig {
     pub sources: Vec<CredentialSource>,
     /// What identities of clouds are found by.
     pub clouds: CloudConfig,
+    /// Names of variables of our environment that helper programs do not get.
+    pub withheld: Vec<String>,
 }
 
 impl std::fmt::Debug for KeychainConfig {

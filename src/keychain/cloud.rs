@@ -72,7 +72,7 @@ impl Keychain {
                 None => Err(sealed()),
             };
         }
-        match program::ask(source, program, server, program::TIME_LIMIT) {
+        match program::ask(source, program, server, &self.inner.withheld, program::TIME_LIMIT) {
             Ok(answer) => {
                 known.insert(key, answer.clone());
                 Ok(answer.map(named))

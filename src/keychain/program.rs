@@ -29,15 +29,21 @@ struct Answer {
     secret: String,
 }
 
-/// Asks a helper program; none means that it knows nothing about the server.
+/// Asks a helper program; none means that it knows nothing about the server. It has our environment
+/// but for the variables that are `withheld`.
 pub(super) fn ask(
     name: &str,
     program: &str,
     server: &str,
+    withheld: &[String],
     limit: Duration,
 ) -> Result<Option<Secret>, KeychainError> {
     let io = |source| KeychainError::HelperIo { name: name.to_owned(), program: program.to_owned(), source };
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for name in withheld {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg("get")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -175,7 +175,7 @@ fn ask(script: &str, limit: Duration) -> Result<Option<Secret>, KeychainError> {
     let program = helper(directory.path(), script);
     loop {
         // Another test's fork may still hold the script open for writing.
-        match program::ask("config.json", &program, "r.example", limit) {
+        match program::ask("config.json", &program, "r.example", &[], limit) {
             Err(KeychainError::HelperIo { source, .. })
                 if source.kind() == std::io::ErrorKind::ExecutableFileBusy => {}
             answer => return answer,

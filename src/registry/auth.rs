@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{StatusCode, Url};
 
 use super::call::Call;
 use super::challenge::Challenge;
@@ -112,10 +112,18 @@ impl Client {
             let reason = "it speaks plain HTTP, and credentials are not sent there";
             return Err(failed(reason.to_owned()).into());
         }
-        let (call, header) = token_call(target, url, service);
-        let response = self.follow(target, &call, header.as_ref(), &call.url).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = self.bounded(target, response, ANSWER_LIMIT).await?;
+        let (mut status, mut headers, mut body) =
+            self.token_answer(target, token_call(target, url.clone(), service)).await?;
+        if let Some(Secret::Identity(token)) = target.credential.as_ref().map(|c| &c.secret)
+            && matches!(status.as_u16(), 400 | 401 | 404 | 405)
+        {
+            let by_get = token_by_get(target, url, service, Some(("", token)));
+            let again = self.token_answer(target, by_get).await?;
+            // What the first one said is about what there is; the second is a guess.
+            if again.0.is_success() {
+                (status, headers, body) = again;
+            }
+        }
         if !status.is_success() {
             let words = own_words(&body);
             let error = failed(format!("it answered {}{words}", status.as_u16()));
@@ -129,11 +137,22 @@ impl Client {
         let token = answer.and_then(TokenAnswer::token);
         token.ok_or_else(|| failed("its answer holds no token".to_owned()).into())
     }
+
+    async fn token_answer(
+        &self,
+        target: &Target,
+        (call, header): (Call, Option<HeaderValue>),
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
+        let response = self.follow(target, &call, header.as_ref(), &call.url).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok((status, headers, self.bounded(target, response, ANSWER_LIMIT).await?))
+    }
 }
 
 /// The request for a token: a POST with an identity token (OAuth2, RFC 6749, 6), otherwise a
-/// GET with what we have (distribution, token authentication).
-fn token_call(target: &Target, mut url: Url, service: Option<&str>) -> (Call, Option<HeaderValue>) {
+/// GET with what we have. Servers that have no POST get the identity token by GET (containerd,
+/// `FetchTokenWithOAuth`).
+fn token_call(target: &Target, url: Url, service: Option<&str>) -> (Call, Option<HeaderValue>) {
     let secret = target.credential.as_ref().map(|c| &c.secret);
     if let Some(Secret::Identity(token)) = secret {
         let scopes = target.scopes.0.join(" ");
@@ -152,19 +171,26 @@ fn token_call(target: &Target, mut url: Url, service: Option<&str>) -> (Call, Op
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         return (Call::post(url).header(CONTENT_TYPE, form).bytes(body.into()), None);
     }
-    {
-        let mut query = url.query_pairs_mut();
-        query.extend_pairs(service.map(|s| ("service", s)));
-        query.extend_pairs(target.scopes.0.iter().map(|s| ("scope", s)));
-    }
-    let header = match secret {
-        Some(Secret::Basic { username, password }) => {
-            url.query_pairs_mut().append_pair("account", username);
-            Some(basic(username, password))
-        }
+    let account = match secret {
+        Some(Secret::Basic { username, password }) => Some((username.as_str(), password.as_str())),
         _ => None,
     };
-    (Call::get(url), header)
+    token_by_get(target, url, service, account)
+}
+
+/// A GET with a name and a password, or with nobody's (distribution, token authentication).
+fn token_by_get(
+    target: &Target,
+    mut url: Url,
+    service: Option<&str>,
+    account: Option<(&str, &str)>,
+) -> (Call, Option<HeaderValue>) {
+    url.query_pairs_mut().extend_pairs(service.map(|s| ("service", s)));
+    url.query_pairs_mut().extend_pairs(target.scopes.0.iter().map(|s| ("scope", s)));
+    if let Some((username, _)) = account.filter(|(username, _)| !username.is_empty()) {
+        url.query_pairs_mut().append_pair("account", username);
+    }
+    (Call::get(url), account.map(|(username, password)| basic(username, password)))
 }
 
 fn basic(username: &str, password: &str) -> HeaderValue {

@@ -15,6 +15,8 @@ use crate::event::Events;
 /// Attempts of an operation when nothing is configured.
 const ATTEMPTS: u32 = 4;
 
+/// Pause where the other side asks for more than anybody waits: it may come back sooner.
+const HOPELESS_PAUSE: Duration = Duration::from_secs(60);
 /// Attempts at one server where another may do as well.
 const ALTERNATIVE_ATTEMPTS: u32 = 2;
 /// Longest pause that such a server can ask for.
@@ -62,7 +64,7 @@ impl Patience {
             attempts: ATTEMPTS.saturating_add(attempts),
             pause: Duration::from_millis(500),
             longest: Duration::from_secs(15),
-            longest_asked: Duration::from_secs(60),
+            longest_asked: Duration::from_secs(300),
         }
     }
 
@@ -120,7 +122,8 @@ impl Tries {
             return Err(*failure.error);
         }
         let pause = match failure.after {
-            Some(asked) => asked.min(self.patience.longest_asked),
+            Some(asked) if asked <= self.patience.longest_asked => asked,
+            Some(_) => self.patience.longest_asked.min(HOPELESS_PAUSE),
             None => self.own_pause(),
         };
         events.info(format!("{}; trying again in {:.1} s", failure.error, pause.as_secs_f64()));

@@ -102,7 +102,16 @@ pub(crate) fn sources(env: &Env, kaniko_dir: Option<&str>, helpers: &[Helper]) -
             Helper::Gitlab => sources.extend(gitlab(env)),
         }
     }
-    KeychainConfig { sources, clouds: clouds(env) }
+    KeychainConfig { sources, clouds: clouds(env), withheld: withheld(env) }
+}
+
+/// Names of the variables with secrets that are for us alone: no helper has any use for them.
+fn withheld(env: &Env) -> Vec<String> {
+    let is_ours = |name: &str| {
+        let of_host = name.starts_with("KANIKO_") && name.ends_with("_PASSWORD");
+        of_host || ["DOCKER_AUTH_CONFIG", "GIT_TOKEN", "GIT_PASSWORD"].contains(&name)
+    };
+    env.iter().map(|(name, _)| name).filter(|name| is_ours(name)).map(str::to_owned).collect()
 }
 
 /// What the clouds' own tools read of the environment.

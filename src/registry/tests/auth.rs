@@ -111,6 +111,20 @@ fn identity_and_registry_tokens() {
 }
 
 #[test]
+fn a_token_server_without_post() {
+    // base64 of ":r3fresh"
+    let (fake, bytes) = with_blob(Door::Token(Some("Basic OnIzZnJlc2g=".to_owned())));
+    for status in [400, 401, 404, 405] {
+        fake.fault(|r| r.method == "POST" && r.path() == "/token", [reply(status)]);
+        let bench = Bench::with_entry(&fake.address.to_string(), r#"{"identitytoken":"r3fresh"}"#);
+        assert!(bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect("allowed") == bytes);
+    }
+    let bench = Bench::with_entry(&fake.address.to_string(), r#"{"identitytoken":"other"}"#);
+    let error = bench.pull(&reference(&fake, "a/b:1"), &descriptor(&bytes)).expect_err("refused");
+    assert!(error.to_string().contains("it answered 401: incorrect username or password"), "{error}");
+}
+
+#[test]
 fn many_callers_ask_for_one_token() {
     let (fake, bytes) = with_blob(Door::Token(None));
     let bench = Bench::new();
