@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::dockerfile::Span;
 use crate::dockerfile::checks::{Finding, Linter, Rule, rule};
-use crate::plan::{Action, CopyFrom, CopySource, CopyStep, Plan, StageBase, Step};
+use crate::plan::{Action, Chmod, CopyFrom, CopySource, CopyStep, Plan, StageBase, Step};
 
 use super::copy::{SourceTree, has_wildcards, select};
 
@@ -93,7 +93,7 @@ impl Look<'_> {
                 self.report(&rule::WILDCARD_MATCHED_NOTHING, message, help);
             }
             if selected.iter().any(|s| !s.is_file) && self.mode_without_search() {
-                let mode = self.copy.chmod.as_deref().unwrap_or_default();
+                let mode = self.copy.chmod.as_ref().map_or("", Chmod::text);
                 let message =
                     format!("`{path}` holds directories, and with the mode {mode} only root enters them");
                 self.report(&rule::UNSEARCHABLE_DIRECTORY, message, "write --chmod=u=rwX,go=rX");
@@ -103,7 +103,6 @@ impl Look<'_> {
 
     /// Whether the mode is in digits and lets nobody enter a directory.
     fn mode_without_search(&self) -> bool {
-        let mode = self.copy.chmod.as_deref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
-        mode.is_some_and(|mode| mode & 0o111 == 0)
+        self.copy.chmod.as_ref().and_then(Chmod::octal).is_some_and(|mode| mode & 0o111 == 0)
     }
 }

@@ -7,6 +7,7 @@ use crate::dockerfile::{
 use crate::image::ImageConfig;
 
 use super::arguments::Arguments;
+use super::chmod::Chmod;
 use super::names::check_variables;
 use super::scope::Scope;
 use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
@@ -228,6 +229,10 @@ impl<'a> Lowering<'a> {
             Ok::<_, Box<Diagnostic>>(value.filter(|value| !value.is_empty()))
         };
         let (chown, chmod) = (flag(&arguments.chown)?, flag(&arguments.chmod)?);
+        let bits = match (&arguments.chmod, &chmod) {
+            (Some(word), Some(text)) => Some(permissions(at, word, text)?),
+            _ => None,
+        };
         for (name, value) in [("chown", &chown), ("chmod", &chmod)] {
             text += &value.as_ref().map(|v| format!(" --{name}={v}")).unwrap_or_default();
         }
@@ -262,7 +267,7 @@ impl<'a> Lowering<'a> {
             sources,
             destination: self.destination(&written),
             chown: chown.map(Ownership),
-            chmod,
+            chmod: bits,
             excludes: arguments.excludes.iter().map(|w| w.text.clone()).collect(),
             link: arguments.link,
             parents: false,
@@ -304,6 +309,15 @@ impl<'a> Lowering<'a> {
         let undeclared = |(name, _): &(String, String)| self.scope.get(name).is_none();
         self.arguments.proxies().into_iter().filter(undeclared).collect()
     }
+}
+
+/// The permissions that a `--chmod` names (BuildKit, `dispatchCopy`).
+fn permissions(at: &Instruction, word: &Word, text: &str) -> Result<Chmod, Box<Diagnostic>> {
+    Chmod::parse(text).ok_or_else(|| {
+        let help = "give octal digits up to 7777 or a symbolic mode such as u=rwX,go=rX";
+        let message = format!("--chmod={text} is not valid");
+        Box::new(Diagnostic::new(&at.source, word.span, message).with_help(help))
+    })
 }
 
 /// Points at the part of a word that cannot be expanded.

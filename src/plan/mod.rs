@@ -10,6 +10,7 @@
 
 mod arguments;
 mod checks;
+mod chmod;
 mod globals;
 mod graph;
 mod history;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use arguments::{Arguments, PROXY_ARGUMENTS};
 pub use checks::{BaseConfig, Ignore, Limits, Survey};
+pub use chmod::Chmod;
 pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
 pub use merge::merge;
 pub use mount::{Access, CacheMount, FileOwner, RunMount, RunMountKind, RunNetwork, RunSecurity, Sharing};

@@ -5,6 +5,7 @@ use crate::dockerfile::{Device, Diagnostic, Source, Span};
 use crate::fetch::{GitSource, UrlSource};
 use crate::image::{ImageConfig, Platform, Reference};
 
+use super::chmod::Chmod;
 use super::mount::{RunMount, RunMountKind, RunNetwork, RunSecurity};
 
 /// What a build will do.
@@ -246,8 +247,8 @@ pub struct CopyStep {
     pub destination: String,
     /// `--chown`
     pub chown: Option<Ownership>,
-    /// `--chmod` as written, expanded.
-    pub chmod: Option<String>,
+    /// `--chmod`
+    pub chmod: Option<Chmod>,
     /// `--exclude` patterns.
     pub excludes: Vec<String>,
     /// `--link`: independent of what the stage holds.

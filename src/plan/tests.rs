@@ -233,6 +233,8 @@ fn what_cannot_be_done_names_the_way_out() {
     for (text, message, help) in [
         ("FROM scratch\nRUN --device=x y\n", "of the labs channel only", "dockerfile:labs"),
         ("# syntax=docker/dockerfile:1.14\nFROM scratch\nRUN --device=x y\n", "of the labs channel", ""),
+        ("FROM scratch\nCOPY --chmod=rwx a b\n", "--chmod=rwx is not valid", "u=rwX,go=rX"),
+        ("FROM scratch\nARG M=9\nADD --chmod=$M a b\n", "--chmod=9 is not valid", "octal"),
         ("FROM $NOTHING\n", "empty after expansion", "--build-arg"),
         ("FROM scratch\nCOPY --from=3 a b\n", "there is no stage 3", ""),
         ("FROM scratch\nCOPY --from=$X a b\n", "`--from` cannot have variables", ""),

@@ -6,7 +6,6 @@
 mod archive;
 mod filter;
 mod missing;
-mod mode;
 mod owner;
 mod pending;
 mod remote;
@@ -27,7 +26,6 @@ use crate::plan::{CopySource, CopyStep};
 
 use super::remotes::Fetched;
 use filter::Filter;
-use mode::Chmod;
 use owner::Accounts;
 use pending::Pending;
 use tree::{Taken, TreeCopy};
@@ -58,11 +56,6 @@ pub(super) enum CopyError {
     /// An owner that the image does not know.
     #[error("--chown={owner}: {reason}")]
     Owner { owner: String, reason: String },
-    /// Permission bits that are none.
-    #[error(
-        "--chmod={mode} is not valid: give octal digits up to 7777 or a symbolic mode such as u=rwX,go=rX"
-    )]
-    Mode { mode: String },
     /// An archive that cannot be unpacked.
     #[error("cannot unpack '{path}': {reason}")]
     Archive { path: String, reason: String },
@@ -121,8 +114,7 @@ pub(super) fn copy_entries(job: &CopyJob<'_>) -> Result<Vec<Entry>, CopyError> {
     let destination = if linked { &nothing } else { job.destination };
     let accounts = Accounts { image: (!linked).then_some(job.destination), unknown_is_root: job.compat };
     let owner = job.step.chown.as_ref().map(|chown| owner::ids(&accounts, &chown.0)).transpose()?;
-    let chmod = job.step.chmod.as_deref().map(Chmod::parse).transpose()?;
-    let mut pending = Pending::new(destination, job.now, owner, chmod);
+    let mut pending = Pending::new(destination, job.now, owner, job.step.chmod.clone());
     let mut taken = Taken::new(job.compat);
     for (at, source) in job.step.sources.iter().enumerate() {
         match source {

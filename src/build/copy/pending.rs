@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 
 use crate::layer::{Content, Entry, Kind, Node, NodeKind, Timestamp, View, join, parent, resolve};
+use crate::plan::Chmod;
 
-use super::mode::Chmod;
 use super::{CopyError, clean, shown};
 
 /// Says which entries are names of one file.

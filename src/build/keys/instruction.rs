@@ -3,7 +3,7 @@
 use crate::cache::Components;
 use crate::config::BuildConfig;
 use crate::plan::{
-    Access, Action, CacheMount, CopyFrom, CopySource, CopyStep, FileOwner, RunMount, RunMountKind,
+    Access, Action, CacheMount, Chmod, CopyFrom, CopySource, CopyStep, FileOwner, RunMount, RunMountKind,
     RunNetwork, RunSecurity, RunStep,
 };
 
@@ -133,7 +133,7 @@ pub(super) fn copy_components(parts: &mut Components, copy: &CopyStep, compat: b
         }),
     );
     parts.add("chown", copy.chown.as_ref().map_or("", |c| c.0.as_str()));
-    parts.add("chmod", copy.chmod.as_deref().unwrap_or_default());
+    parts.add("chmod", copy.chmod.as_ref().map_or("", Chmod::text));
     parts.add_list("exclude", &copy.excludes);
     let flags = [copy.link, copy.parents, copy.unpack == Some(true), copy.unpack == Some(false), compat];
     parts.add("flags", flags.map(u8::from));

@@ -103,7 +103,7 @@ fn owners_and_modes_of_what_is_unpacked() {
     use tar::EntryType as T;
     let tar = tar_of(&[("new/f", T::Regular, "x"), ("d/", T::Directory, "")]);
     let owned =
-        |c: Case| c.with(|s| (s.chown, s.chmod) = (Some(Ownership("8:9".into())), Some("777".into())));
+        |c: Case| c.with(|s| (s.chown, s.chmod) = (Some(Ownership("8:9".into())), Chmod::parse("777")));
     let made = owned(add(&tar, "/p/t")).made();
     let expected = ["p/ 755 8:9", "p/t/ 755 8:9", "p/t/d/ 640 8:9", "p/t/new/ 755 0:0", "p/t/new/f 640 8:9"];
     assert_eq!(made, expected);

@@ -58,7 +58,7 @@ fn exclude_patterns() {
 #[test]
 fn a_directory_that_only_an_exception_needs_is_left_as_it_is_but_for_its_mode() {
     let tree = excluding(&["d"], "/t/", &["s", "!s/t"]).mode("d/s", 0o2700);
-    let there = tree.with(|s| s.chmod = Some("750".into())).directory("t", 0o755).directory("t/s", 0o711);
+    let there = tree.with(|s| s.chmod = Chmod::parse("750")).directory("t", 0o755).directory("t/s", 0o711);
     assert_eq!(
         there.made(),
         ["t/ 755 0:0", "t/a.md 750 0:0", "t/s/ 2700 0:0", "t/s/t/ 750 0:0", "t/s/t/d.md 750 0:0"]
@@ -97,7 +97,7 @@ fn parents_are_kept() {
     }
     let made = tree(&["a/b/c.go"]).with(|s| s.chown = Some(Ownership("7".into()))).made();
     assert_eq!(made, ["t/ 755 7:7", "t/a/ 750 7:7", "t/a/b/ 711 7:7", "t/a/b/c.go 644 7:7"]);
-    let made = tree(&["a/b/c.go"]).with(|s| s.chmod = Some("700".into())).made();
+    let made = tree(&["a/b/c.go"]).with(|s| s.chmod = Chmod::parse("700")).made();
     assert_eq!(made, ["t/ 700 0:0", "t/a/ 700 0:0", "t/a/b/ 700 0:0", "t/a/b/c.go 700 0:0"]);
     // A parent that is there gets the mode and keeps the rest.
     let there = tree(&["a/b/c.go"]).directory("t", 0o700).directory("t/a", 0o701);

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use super::*;
 use crate::layer::{DirView, Limits, Listing};
-use crate::plan::{CopyFrom, Ownership};
+use crate::plan::{Chmod, CopyFrom, Ownership};
 
 struct Case {
     context: tempfile::TempDir,

@@ -70,7 +70,7 @@ fn heredocs_are_files_like_others() {
         assert!(heredoc(&[name], "/d/").error().contains("cannot be the name of a file"), "{name}");
     }
     let owned = heredoc(&["s"], "/bin/s")
-        .with(|s| (s.chown, s.chmod) = (Some(Ownership("7".into())), Some("u+x,g=u".into())));
+        .with(|s| (s.chown, s.chmod) = (Some(Ownership("7".into())), Chmod::parse("u+x,g=u")));
     assert_eq!(owned.made(), ["bin/ 755 7:7", "bin/s 774 7:7"]);
     assert_eq!(owned.entries().unwrap()[1].mtime.seconds, 99);
 }
@@ -87,7 +87,8 @@ fn a_linked_copy_knows_nothing_of_what_is_below() {
     let owned = on(case(&["x"], "/tmp/x")).with(|s| s.chown = Some(Ownership("5:6".into())));
     assert_eq!(owned.made(), ["tmp/ 755 5:6", "tmp/x 644 5:6"]);
     // With --chmod it is a plain copy in BuildKit.
-    let plain = on(case(&["x"], "/bin/x")).directory("usr/bin", 0o711).with(|s| s.chmod = Some("755".into()));
+    let plain =
+        on(case(&["x"], "/bin/x")).directory("usr/bin", 0o711).with(|s| s.chmod = Chmod::parse("755"));
     assert_eq!(plain.made(), ["usr/ 755 0:0", "usr/bin/ 711 0:0", "usr/bin/x 755 0:0"]);
 }
 

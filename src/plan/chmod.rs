@@ -1,16 +1,21 @@
 //! `--chmod`: octal, or symbolic as in chmod(1).
 
-use super::CopyError;
-
 const SET_UID: u32 = 0o4000;
 const SET_GID: u32 = 0o2000;
 const STICKY: u32 = 0o1000;
 /// All but the sticky bit: what `a`, and nobody named, stand for.
 const STANDARD: u32 = 0o6777;
 
+/// Permissions to set, and how they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chmod {
+    text: String,
+    bits: Bits,
+}
+
 /// Bits to set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Chmod {
+enum Bits {
     /// The bits as they are.
     Octal(u32),
     /// Changes applied in order.
@@ -19,7 +24,7 @@ pub(super) enum Chmod {
 
 /// One change that a symbolic mode asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
+enum Change {
     Set(u32),
     Clear(u32),
     /// Set for a directory, and for a file that somebody may execute.
@@ -34,7 +39,7 @@ pub(super) enum Change {
 
 /// Whose permissions are copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+enum Class {
     User,
     Group,
     Other,
@@ -43,21 +48,34 @@ pub(super) enum Class {
 impl Chmod {
     /// Reads a mode: what Go's `ParseUint` takes for octal, else the grammar of BSD's setmode(3) as
     /// BuildKit's parser (tonistiigi/dchapes-mode) has it, with no umask.
-    pub(super) fn parse(text: &str) -> Result<Chmod, CopyError> {
-        let wrong = || CopyError::Mode { mode: text.to_owned() };
+    pub fn parse(text: &str) -> Option<Chmod> {
+        let of = |bits| Chmod { text: text.to_owned(), bits };
         if text.starts_with(|c: char| c.is_ascii_digit()) {
             let digits = text.bytes().all(|b| b.is_ascii_digit());
             let bits = u32::from_str_radix(text, 8).ok().filter(|bits| digits && *bits <= 0o7777);
-            return bits.map(Chmod::Octal).ok_or_else(wrong);
+            return bits.map(Bits::Octal).map(of);
         }
-        symbolic(text.as_bytes()).map(Chmod::Symbolic).ok_or_else(wrong)
+        symbolic(text.as_bytes()).map(Bits::Symbolic).map(of)
+    }
+
+    /// As written, expanded.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The digits, if it is written so.
+    pub fn octal(&self) -> Option<u32> {
+        match self.bits {
+            Bits::Octal(bits) => Some(bits),
+            Bits::Symbolic(_) => None,
+        }
     }
 
     /// The mode of an entry that had `mode`.
-    pub(super) fn apply(&self, mode: u32, directory: bool) -> u32 {
-        match self {
-            Chmod::Octal(bits) => *bits,
-            Chmod::Symbolic(changes) => {
+    pub fn apply(&self, mode: u32, directory: bool) -> u32 {
+        match &self.bits {
+            Bits::Octal(bits) => *bits,
+            Bits::Symbolic(changes) => {
                 let executable = directory || mode & 0o111 != 0;
                 changes.iter().fold(mode, |now, change| change.apply(now, executable))
             }
@@ -66,11 +84,8 @@ impl Chmod {
 
     /// The mode of a parent that the copy creates: octal bits without the special ones
     /// (BuildKit), 0755 otherwise.
-    pub(super) fn parent(&self) -> u32 {
-        match self {
-            Chmod::Octal(bits) => bits & 0o777,
-            Chmod::Symbolic(_) => 0o755,
-        }
+    pub fn parent(&self) -> u32 {
+        self.octal().map_or(0o755, |bits| bits & 0o777)
     }
 }
 
@@ -252,7 +267,7 @@ mod tests {
             "", ",", "8", "10000", "17777", "x", "u", "go", "u=q", "z+x", "0o755", "7x", "u+x,", ",u+x",
             "+755", "u+x,,g+x", "u +x", "-1",
         ] {
-            assert!(Chmod::parse(text).is_err(), "{text}");
+            assert_eq!(Chmod::parse(text), None, "{text}");
         }
     }
 }
