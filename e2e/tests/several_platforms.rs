@@ -3,7 +3,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use yadokari_e2e::{Build, Image, Place, Registry, podman_pull, run_ok, scratch, sha256, skopeo_pull};
+use yadokari_e2e::{
+    Build, Finished, ForgedImage, ForgedLayer, Image, Place, Registry, podman_pull, run, run_ok, scratch,
+    sha256, skopeo_pull, state,
+};
 
 use crate::images::{INDEX, MANIFEST, put_index, raw};
 
@@ -238,4 +241,67 @@ fn one_platform_that_fails_leaves_nothing_under_the_tag() {
     let manifests =
         registry.requests().into_iter().filter(|r| r.contains("PUT") && r.contains("/manifests/"));
     assert_eq!(manifests.count(), 0);
+}
+
+/// Makes its program known to the kernel in a user namespace of its own, and there alone.
+const EMULATE: &str = r#"
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+magic='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+printf '%s' ":e2e:M::$magic:$mask:$1:$2" > /proc/sys/fs/binfmt_misc/register
+shift 2
+exec "$@"
+"#;
+
+/// A program for arm64 that ends with this code.
+fn arm64_exit(code: u8) -> Vec<u8> {
+    const START: u64 = 0x10000;
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xb7\0\x01\0\0\0".to_vec();
+    for number in [START + 120, 64, 0] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0]);
+    for number in [0, START, START, 132, 132, 0x1000] {
+        file.extend(number.to_le_bytes());
+    }
+    // mov x0, #code; mov x8, #93; svc #0
+    for instruction in [0xd280_0000 | u32::from(code) << 5, 0xd280_0ba8, 0xd400_0001] {
+        file.extend(instruction.to_le_bytes());
+    }
+    file
+}
+
+/// Builds where an emulator of arm64 is registered with these flags.
+fn emulated(build: &Build, flags: &str) -> Finished {
+    let command = build.host_command();
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-euc", EMULATE, "sh"]);
+    unshare.arg(state().join("tools/bin/qemu-aarch64-static")).arg(flags);
+    unshare.arg(command.get_program()).args(command.get_args());
+    run(&mut unshare)
+}
+
+#[test]
+fn an_emulator_that_the_kernel_knows_executes_commands() {
+    let base = scratch();
+    let programs =
+        ForgedLayer::new().file("right", 0o755, &arm64_exit(0)).file("wrong", 0o755, &arm64_exit(7));
+    ForgedImage::of([programs]).write_for(base.path(), "linux", "arm64");
+    let build = |program: &str| {
+        Build::new(&format!("FROM foreign\nRUN [\"/{program}\"]\nCOPY Dockerfile /\n"))
+            .base("foreign", base.path())
+            .flag("--platform=linux/arm64")
+    };
+    let right = build("right");
+    let finished = emulated(&right, "F");
+    assert_eq!(finished.code, 0, "{}", finished.output());
+    assert_eq!(Image::from_layout(&right.out().join("layout")).config["architecture"], "arm64");
+    let finished = emulated(&build("wrong"), "F");
+    assert_eq!(finished.code, 7, "{}", finished.output());
+    // Without the flag F the emulator would have to be in the image.
+    let finished = emulated(&build("right"), "OC");
+    assert_eq!(finished.code, 1, "{}", finished.output());
+    for part in ["without the flag F", "linux/arm64", "Dockerfile:2"] {
+        assert!(finished.stderr.contains(part), "'{part}' is not in:\n{}", finished.stderr);
+    }
 }
