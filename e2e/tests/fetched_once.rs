@@ -31,8 +31,7 @@ fn a_blob_comes_once_for_all_stages_copies_and_mounts(place: Place) {
     assert_eq!(fetches(&proxy), 1, "{:#?}", proxy.requests());
 }
 
-/// An image that is only copied from is read as it comes; nothing of it is fetched for the steps that
-/// do not look at it.
+/// An image that is no base is copied from while it comes, and mounted from what came.
 #[test]
 fn an_image_that_is_copied_from_comes_once() {
     let registry = Registry::open();
@@ -40,7 +39,8 @@ fn an_image_that_is_copied_from_comes_once() {
     let proxy = FaultyProxy::before(&registry, Vec::new());
     let base = proxy.reference("base:1");
     let dockerfile = format!(
-        "FROM scratch AS a\nCOPY --from={base} /etc /etc\nFROM scratch\nCOPY --from={base} /etc/passwd /p\nCOPY --from=a / /\n"
+        "FROM scratch AS a\nCOPY --from={base} /etc /etc\nFROM busybox\nCOPY --from={base} /etc/passwd /p\n\
+         RUN --mount=from={base},source=/etc,target=/e cmp /e/passwd /p\nCOPY --from=a / /\n"
     );
     let push = proxy.reference("app:1");
     Build::new(&dockerfile).push_to(&push).without_layout().run(Place::Overlay).succeeded();

@@ -9,14 +9,14 @@ use std::time::Instant;
 use crate::config::{BuildConfig, StepOutcome};
 use crate::context::Context;
 use crate::event::{Event, Events, StepId};
-use crate::image::Platform;
+use crate::image::{Digest, Platform};
 use crate::layer::{Listing, Timestamp, View};
-use crate::plan::{Action, FromImage, Plan, PlannedStage, Step};
+use crate::plan::{Action, CopyFrom, FromImage, Plan, PlannedStage, StageBase, Step};
 use crate::rootfs::{Placement, PlacementKind, Rootfs};
 use crate::run::Cancel;
 
 use super::Error;
-use super::blobs::{Fetcher, Layer};
+use super::blobs::{Blob, Fetcher, Layer};
 use super::cached::{At, Cached};
 use super::idle;
 use super::images::Images;
@@ -304,6 +304,21 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// Whether an image, named by its config, is a stage's base or mounted in a step.
+    fn is_unpacked(&self, config: &Digest) -> bool {
+        let is_it = |image: &FromImage, platform: &Platform| {
+            self.images.get(image, platform).is_ok_and(|found| found.manifest.config.digest == *config)
+        };
+        self.plan.stages.iter().any(|stage| {
+            let runs = stage.steps.iter().filter(|step| matches!(step.action, Action::Run(_)));
+            let mut mounted = runs.flat_map(|step| step.action.sources());
+            matches!(&stage.base, StageBase::Image(image) if is_it(image, &stage.platform))
+                || mounted.any(
+                    |from| matches!(from, CopyFrom::Image(image) if is_it(image, &stage.source_platform)),
+                )
+        })
+    }
+
     /// The files of an image that is only copied from.
     pub(super) fn image_files(&self, image: &FromImage, platform: &Platform) -> Result<Arc<Listing>, Error> {
         let resolved = self.images.get(image, platform)?;
@@ -312,6 +327,15 @@ impl Executor<'_> {
         let mut known = self.image_files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(files) = known.get(&key) {
             return Ok(files.clone());
+        }
+        if self.is_unpacked(&resolved.manifest.config.digest) {
+            // What is read twice is fetched to disk.
+            let blobs = resolved.layers.iter().map(|layer| &layer.blob);
+            for blob in blobs {
+                if let Blob::Base(base) = blob {
+                    base.start(self.fetcher)?;
+                }
+            }
         }
         let files = Arc::new(super::extract::listed(self, &resolved.layers, true)?);
         known.insert(key, files.clone());
