@@ -1,9 +1,11 @@
 //! The flags of `yadokari build` as they are typed: kaniko's names, pflag's grammar.
 //!
-//! Nothing is decided here; [`super::config`] turns this into what is meant.
+//! Nothing is decided here; [`super::config`] turns it into what is meant.
 
-use clap::{Arg, ArgAction, Args, Command, ValueEnum};
+use clap::{Arg, ArgAction, Args, Command};
 
+pub(crate) use super::choices::*;
+use super::missing::Missing;
 use crate::vocabulary::go_boolean;
 
 /// What was typed after `yadokari build` or `executor`.
@@ -125,44 +127,6 @@ pub(crate) struct CheckFlags {
     pub(crate) ignore_status: bool,
     #[command(flatten)]
     pub(crate) registry: Registry,
-}
-
-/// `--format` of a check.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FormatFlag {
-    /// For people
-    #[default]
-    Human,
-    /// As `docker build --call=check,format=json`, with more beside it
-    Json,
-    /// SARIF 2.1.0
-    Sarif,
-    /// GitLab's code quality report
-    Gitlab,
-    /// GitHub's annotations
-    Github,
-}
-
-/// `--bases` of a check.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum BasesFlag {
-    /// Fetch their configs, and go on without those that cannot be had
-    #[default]
-    Fetch,
-    /// Fetch nothing; what needs them is not checked
-    Skip,
-    /// Fetch nothing; count each as an image that sets only PATH
-    Empty,
-}
-
-/// `--format` of an outline.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TableFlag {
-    /// For people
-    #[default]
-    Table,
-    /// As `docker build --call=outline,format=json`
-    Json,
 }
 
 /// What becomes of the image.
@@ -354,42 +318,6 @@ pub(crate) struct Steps {
     pub(crate) ssh: Vec<String>,
 }
 
-/// `--on-failure`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnFailureFlag {
-    /// Everything goes
-    #[default]
-    Nothing,
-    /// A shell on this terminal
-    Shell,
-    /// The root stays
-    Keep,
-}
-
-/// `--isolation`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum IsolationFlag {
-    /// The fastest that works here
-    #[default]
-    Auto,
-    /// An overlay in a mount namespace
-    Overlay,
-    /// A plain tree in a mount namespace
-    Chroot,
-    /// The container's own root
-    Inplace,
-}
-
-/// `--mount-conflict`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MountConflictFlag {
-    /// Set the volume's own files aside meanwhile
-    #[default]
-    Swap,
-    /// Refuse to build
-    Error,
-}
-
 /// What images from elsewhere may ask for.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Limits")]
@@ -418,18 +346,6 @@ pub(crate) struct Log {
     /// A live display on a terminal (tty), or lines (plain)
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) progress: ProgressFlag,
-}
-
-/// `--progress`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressFlag {
-    /// Live on a terminal, lines elsewhere
-    #[default]
-    Auto,
-    /// Lines
-    Plain,
-    /// Live
-    Tty,
 }
 
 /// Where the results of steps are looked up and kept.
@@ -492,16 +408,6 @@ pub(crate) struct Cache {
     pub(crate) context_modes: ContextModesFlag,
 }
 
-/// `--context-modes`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ContextModesFlag {
-    /// All of it
-    #[default]
-    Disk,
-    /// 0755 for directories and executable files, 0644 for others
-    Git,
-}
-
 /// Flags that only tune how kaniko works inside.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Ignored {
@@ -521,13 +427,6 @@ pub(crate) struct Ignored {
     force_build_metadata: bool,
     #[arg(long, hide = true)]
     skip_unused_stages: bool,
-}
-
-/// Flags that change image, source or destination and are not there yet.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Missing {
-    #[arg(long, hide = true)]
-    pub(crate) dryrun: bool,
 }
 
 /// Gives a command's arguments pflag's grammar: `--flag`, `--flag=true`, `--flag=F` but not

@@ -1,8 +1,17 @@
 //! Flags that change image, source or destination and that this version cannot honour: each is
 //! refused with a way out, because building something else would be worse.
 
+use clap::Args;
+
 use super::flags::Flags;
 use crate::usage::Usage;
+
+/// Flags that change image, source or destination and are not there yet.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Missing {
+    #[arg(long, hide = true)]
+    pub(crate) dryrun: bool,
+}
 
 /// Refuses what cannot be honoured.
 ///

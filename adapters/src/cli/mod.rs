@@ -3,6 +3,7 @@
 mod caching;
 pub(crate) mod call;
 pub(crate) mod check;
+mod choices;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod credentials;

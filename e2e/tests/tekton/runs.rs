@@ -189,6 +189,7 @@ fn the_restricted_task_builds_what_executes_nothing() {
     let build = steps.last().expect("a step");
     assert_eq!(build.code, 1, "{}", build.output());
     assert!(build.output().contains("no command can be run here"), "{}", build.output());
+    assert!(build.output().contains("app/Dockerfile:2:"), "{}", build.output());
     assert_eq!(pod.results(), []);
 }
 
