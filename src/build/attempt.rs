@@ -180,7 +180,8 @@ fn carry_out(
         let mut rootfs = job.config.rootfs.clone();
         rootfs.work_dir = job.workspace.path().to_owned();
         let (placement, why) =
-            rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)?;
+            rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)
+                .map_err(|error| demands::at_first_command(error.into(), job, cached))?;
         job.events.info(why);
         if placement.kind() == rootfs::PlacementKind::Inplace {
             job.session.keychain.freeze_files();

@@ -39,6 +39,23 @@ pub(super) fn check(config: &BuildConfig, plan: &Plan, placement: PlacementKind)
     Ok(())
 }
 
+/// An error that no command can be carried out, at the first that should be.
+pub(super) fn at_first_command(error: Error, job: &Job<'_>, cached: Option<&Cached<'_>>) -> Error {
+    for (at, stage) in job.plan.stages.iter().enumerate() {
+        if let Some(step) = first_command(&stage.steps, at, cached) {
+            return error.at(&step.place);
+        }
+    }
+    error
+}
+
+/// The first command of a stage that is carried out.
+fn first_command<'s>(steps: &'s [Step], stage: usize, cached: Option<&Cached<'_>>) -> Option<&'s Step> {
+    let runs = |step: usize| cached.is_none_or(|c| c.carries_out(At { stage, step }));
+    let command = |(number, step): &(usize, &Step)| matches!(step.action, Action::Run(_)) && runs(*number);
+    steps.iter().enumerate().find(command).map(|(_, step)| step)
+}
+
 /// Refuses commands of another processor's programs that nothing here executes. What starts from
 /// nothing may hold any programs, whatever its platform.
 ///
@@ -48,10 +65,7 @@ pub(super) fn check_foreign(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Resul
     let mut tried: Vec<(Platform, Option<Foreign>)> = Vec::new();
     for (at, stage) in job.plan.stages.iter().enumerate() {
         let Some(base) = job.images.base_of(job.plan, at) else { continue };
-        let runs = |number: usize| cached.is_none_or(|c| c.carries_out(At { stage: at, step: number }));
-        let command =
-            |(number, step): &(usize, &Step)| matches!(step.action, Action::Run(_)) && runs(*number);
-        let Some((_, step)) = stage.steps.iter().enumerate().find(command) else { continue };
+        let Some(step) = first_command(&stage.steps, at, cached) else { continue };
         let platform = base.config.platform();
         if !tried.iter().any(|(known, _)| *known == platform) {
             tried.push((platform.clone(), try_platform(&platform, job.workspace.path())));
