@@ -46,6 +46,7 @@ mod platforms_examples;
 mod platforms_native;
 mod probing;
 mod push;
+mod rearranged;
 mod registry_faults;
 mod release;
 mod reproducible;

@@ -18,7 +18,7 @@ fn line(image: &Image, path: &str) -> String {
 }
 
 /// Builds everywhere; the trees must be the same, and have these names as these lines say.
-fn gives(build: &Build, expected: &[&str]) {
+pub(crate) fn gives(build: &Build, expected: &[&str]) {
     let images = build.run_everywhere();
     let (_, first) = &images[0];
     for (place, image) in &images {

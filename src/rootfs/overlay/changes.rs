@@ -97,7 +97,10 @@ impl<'a> Gather<'a> {
             let after = if is_whiteout(&stat) { None } else { Some(self.after(&path, &stat)?) };
             if stat.file_type() == FileType::Directory {
                 let lower = below.map(|found| found.merged).unwrap_or_default();
-                let opaque = !lower.is_empty() && self.upper.is_opaque(&path, self.features)?;
+                // What is made in an opaque directory needs no mark of its own to hide what was there.
+                let hides =
+                    || Ok::<_, io::Error>(directory.opaque || self.upper.is_opaque(&path, self.features)?);
+                let opaque = !lower.is_empty() && hides()?;
                 next.push(Directory { path: path.clone(), lower, opaque });
             }
             if before.is_some() || after.is_some() {

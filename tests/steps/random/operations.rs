@@ -41,6 +41,13 @@ pub(crate) fn attribute(arguments: &[String]) -> ExitCode {
             Err(rustix::io::Errno::NODATA) => Ok(()),
             outcome => outcome,
         },
+        // Says which file it is, where it has capabilities.
+        ["show", path] => {
+            if rustix::fs::getxattr(path, "security.capability", &mut [0_u8; 64]).is_ok() {
+                println!("{path}");
+            }
+            Ok(())
+        }
         _ => Err(rustix::io::Errno::INVAL),
     };
     let done = outcome.map_err(|error| eprintln!("{arguments:?}: {error}"));
@@ -48,7 +55,8 @@ pub(crate) fn attribute(arguments: &[String]) -> ExitCode {
 }
 
 /// Paths that operations are about: few, so that they meet.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
+    "data",
     "data/file",
     "data/twin-a",
     "data/twin-b",
@@ -64,7 +72,8 @@ const PATHS: [&str; 11] = [
 
 /// What the operations are made of. Times are given or kept, never those of the run, so that every
 /// run of a script does the same. An overlay does not rename directories of its lower layers; mv(1)
-/// then copies, which takes hard links apart and gives links and pipes new times: no such ones are moved.
+/// then copies, which takes hard links apart, gives links and pipes new times and takes capabilities: no
+/// such ones are moved.
 const FUNCTIONS: &str = r#"
 set +eu
 at() { touch -h -d "@$1" "$2"; }
@@ -74,7 +83,7 @@ append() { plain "$1" && echo more >> "$1" && at $2 "$1"; }
 rewrite() { plain "$1" && touch -r "$1" /tmp/r && busybox tr 'a-y' 'b-z' < "$1" > /tmp/c && cat /tmp/c > "$1"; touch -r /tmp/r "$1"; rm -f /tmp/r /tmp/c; }
 same() { plain "$1" && touch -r "$1" /tmp/r && cat "$1" > /tmp/c && cat /tmp/c > "$1"; touch -c -r /tmp/r "$1"; rm -f /tmp/r /tmp/c; }
 split() { plain "$1" && busybox cp -p "$1" /tmp/c && mv -f /tmp/c "$1"; }
-odd() { busybox find "$1" ! -type d ! -type f -o -type f -links +1; }
+odd() { busybox find "$1" ! -type d ! -type f -o -type f -links +1; busybox find "$1" -type f -exec $X show {} \;; }
 move() { [ ! -d "$1" ] || [ -L "$1" ] || [ -z "$(odd "$1")" ] && mv "$1" "$2"; }
 copy() { [ -z "$(busybox find "$1" -type p)" ] && [ ! -p "$2" ] && busybox cp -a "$1" "$2"; }
 away() { [ -e "$1" ] && move "$1" /tmp/away && move /tmp/away "$1"; }
@@ -130,6 +139,7 @@ fn operation(numbers: &mut Numbers, devices: bool) -> String {
         16 => format!("mkdir -p {path}"),
         17 => format!("chmod {} {path}", ["600", "644", "755", special, "1777"][word % 5]),
         18 => format!("chown -h {}:{} {path}", word % 3, word % 2),
+        19 if other.starts_with(path) => format!("move {path} top"),
         19 => format!("move {path} {other}"),
         20 => format!("ln {path} {other}"),
         21 => format!("ln -f {path} {other}"),
