@@ -265,16 +265,24 @@ fn xattr_set(
 ) -> Result<(), TreeError> {
     match set {
         Ok(()) => Ok(()),
-        Err(error @ (Errno::OPNOTSUPP | Errno::PERM | Errno::INVAL | Errno::NOENT))
-            if name != b"security.capability" =>
-        {
+        // Some file systems have room for little more than a name, and say that they are full.
+        Err(
+            error @ (Errno::OPNOTSUPP
+            | Errno::PERM
+            | Errno::INVAL
+            | Errno::NOENT
+            | Errno::NOSPC
+            | Errno::TOOBIG
+            | Errno::RANGE),
+        ) if name != b"security.capability" => {
             refused.entry(name.to_vec()).or_insert_with(|| (path.to_vec(), error));
             Ok(())
         }
         Err(error) => {
             let what = format!("set the attribute {} of", String::from_utf8_lossy(name).escape_debug());
             Err(TreeError {
-                hint: Some("file capabilities need CAP_SETFCAP and a file system that keeps them"),
+                hint: (name == b"security.capability")
+                    .then_some("file capabilities need CAP_SETFCAP and a file system that keeps them"),
                 ..failed(&what, path, error)
             })
         }
