@@ -39,7 +39,7 @@ fn an_image_that_is_copied_from_comes_once() {
     let proxy = FaultyProxy::before(&registry, Vec::new());
     let base = proxy.reference("base:1");
     let dockerfile = format!(
-        "FROM scratch AS a\nCOPY --from={base} /etc /etc\nFROM busybox\nCOPY --from={base} /etc/passwd /p\n\
+        "FROM scratch AS a\nCOPY --from={base} /etc /etc\nFROM debian\nCOPY --from={base} /etc/passwd /p\n\
          RUN --mount=from={base},source=/etc,target=/e cmp /e/passwd /p\nCOPY --from=a / /\n"
     );
     let push = proxy.reference("app:1");
