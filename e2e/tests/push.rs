@@ -140,6 +140,10 @@ fn passwords_and_tokens() {
         assert_eq!(registry.image("app:1").layer(-1).paths(), ["x"]);
         // The same from a variable, in a container.
         build().env("DOCKER_AUTH_CONFIG", &config).run(Place::InPlace).succeeded();
+        // And from a file that is named, which comes before the variable.
+        let named = build().env("DOCKER_AUTH_CONFIG", &registry.docker_config_for("builder:wrong"));
+        fs::write(named.out().join("auth.json"), &config).expect("written");
+        named.flag("--authfile={out}/auth.json").run(Place::Overlay).succeeded();
     }
 }
 

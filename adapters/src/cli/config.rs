@@ -73,11 +73,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         rootfs: rootfs(&flags.rootfs, env),
         steps,
         registry: registries::config(&flags.registry, env)?,
-        keychain: credentials::sources(
-            env,
-            kaniko_dir(&flags.rootfs, env),
-            &credentials::helpers(&flags.registry.credential_helpers)?,
-        ),
+        keychain: credentials::of_flags(env, kaniko_dir(&flags.rootfs, env), &flags.registry)?,
         max_layer_size: limit("--max-layer-size", &flags.limits.max_layer_size, binary_size)?,
         max_image_entries: limit("--max-image-entries", &flags.limits.max_image_entries, |t| t.parse().ok())?,
         jobs: Some(flags.layers.jobs).filter(|n| *n > 0),

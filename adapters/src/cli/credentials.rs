@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use yadokari::config::{CloudConfig, CloudRegistry, CredentialLocation, CredentialSource, KeychainConfig};
 
+use super::flags::Registry;
 use crate::env::Env;
 use crate::usage::Usage;
 
@@ -80,6 +81,28 @@ pub(crate) fn basic(name: &str, registry: &str, username: &str, password: &str) 
             password: password.to_owned(),
         },
     }
+}
+
+/// The sources that the flags of a command mean: the file that they name, then those of [`sources`].
+///
+/// # Errors
+/// The file is not there, or a helper is unknown.
+pub(crate) fn of_flags(
+    env: &Env,
+    kaniko_dir: Option<&str>,
+    flags: &Registry,
+) -> Result<KeychainConfig, Usage> {
+    let mut config = sources(env, kaniko_dir, &helpers(&flags.credential_helpers)?);
+    if !flags.authfile.is_empty() {
+        let path = PathBuf::from(&flags.authfile);
+        // The places that everybody may have are skipped where they are not; this one was meant.
+        std::fs::metadata(&path).map_err(|e| {
+            Usage::new(format!("cannot read --authfile {}: {e}", path.display()))
+                .help("`yadokari login --authfile FILE REGISTRY` writes one")
+        })?;
+        config.sources.insert(0, file(path));
+    }
+    Ok(config)
 }
 
 /// The sources every front has: docker's, kaniko's, containers' and Tekton's places, and after them
@@ -228,6 +251,18 @@ mod tests {
         assert_eq!(config.clouds.variables.keys().collect::<Vec<_>>(), ["AWS_REGION"]);
         let files = sources(&env, None, &[]);
         assert_eq!(names(&files), expected[..8]);
+    }
+
+    #[test]
+    fn the_file_that_was_typed_is_the_first() {
+        let env = Env::of(&[("HOME", "/home/u"), ("DOCKER_AUTH_CONFIG", "{}")]);
+        let there = tempfile::NamedTempFile::new().expect("a file");
+        let flags = |path: &str| Registry { authfile: path.to_owned(), ..Registry::default() };
+        let path = there.path().display().to_string();
+        let config = of_flags(&env, None, &flags(&path)).expect("it is there");
+        assert_eq!(names(&config)[..2], [path.as_str(), "DOCKER_AUTH_CONFIG"]);
+        let error = of_flags(&env, None, &flags("/not/there.json")).expect_err("it is not");
+        assert!(error.message.contains("/not/there.json") && error.help.is_some(), "{error:?}");
     }
 
     #[test]

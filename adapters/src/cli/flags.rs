@@ -253,6 +253,9 @@ pub(crate) struct Registry {
     /// Do not try before the build whether the destinations may be pushed to
     #[arg(long)]
     pub(crate) skip_push_permission_check: bool,
+    /// File with credentials in the format of docker's config.json, asked before all others
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    pub(crate) authfile: String,
     /// Sources of credentials beside docker's config.json, in this order: env, google, ecr, acr, gitlab; all by
     /// default, "" for none
     #[arg(long, value_name = "NAME")]

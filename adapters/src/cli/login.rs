@@ -44,6 +44,9 @@ pub(crate) struct LogoutFlags {
     /// The registry, such as ghcr.io
     #[arg(value_name = "REGISTRY")]
     registry: String,
+    /// The file to change, rather than docker's config.json
+    #[arg(long, value_name = "FILE", default_value = "", hide_default_value = true)]
+    authfile: String,
 }
 
 /// Asks the registry whether it knows the user, and keeps what it was shown.
@@ -71,7 +74,7 @@ pub(crate) fn login(flags: &LoginFlags, env: &Env) -> Result<String, Usage> {
             None => usage,
         }
     })?;
-    let path = path(env);
+    let path = path(&flags.settings.authfile, env);
     keychain::store(&path, &host, &flags.username, &password).map_err(|e| of_keychain(&e))?;
     Ok(format!("logged in to {host}; written to {}\n", path.display()))
 }
@@ -82,7 +85,7 @@ pub(crate) fn login(flags: &LoginFlags, env: &Env) -> Result<String, Usage> {
 /// The file cannot be written.
 pub(crate) fn logout(flags: &LogoutFlags, env: &Env) -> Result<String, Usage> {
     let host = host(&flags.registry)?;
-    let path = path(env);
+    let path = path(&flags.authfile, env);
     let forgotten = keychain::erase(&path, &host).map_err(|e| of_keychain(&e))?;
     let place = path.display();
     Ok(match forgotten {
@@ -129,7 +132,11 @@ fn host(text: &str) -> Result<String, Usage> {
     })
 }
 
-fn path(env: &Env) -> PathBuf {
+/// The file that is written: the one that was named, else docker's.
+fn path(authfile: &str, env: &Env) -> PathBuf {
+    if !authfile.is_empty() {
+        return PathBuf::from(authfile);
+    }
     let directory = env.get("DOCKER_CONFIG").map_or_else(|| env.home().join(".docker"), PathBuf::from);
     directory.join("config.json")
 }

@@ -111,7 +111,7 @@ pub(crate) fn warm(flags: &WarmFlags, env: &Env) -> Result<u8, Usage> {
         directory: PathBuf::from(&flags.cache_dir),
         platform: config::platform("--custom-platform", &flags.custom_platform)?,
         registry: registries::config(&flags.registry, env)?,
-        keychain: credentials::sources(env, None, &credentials::helpers(&flags.registry.credential_helpers)?),
+        keychain: credentials::of_flags(env, None, &flags.registry)?,
     };
     if config.images.is_empty() && config.dockerfile.is_none() {
         return Err(Usage::new("there is nothing to keep").help("give --image or --dockerfile"));
@@ -173,7 +173,7 @@ fn with_cache(
         (text, _) => caching::location(text)?,
     };
     let network = Network::new().map_err(|e| failed(&e))?;
-    let sources = credentials::sources(env, None, &credentials::helpers(&flags.registry.credential_helpers)?);
+    let sources = credentials::of_flags(env, None, &flags.registry)?;
     let registry = registries::config(&flags.registry, env)?;
     let clouds = Clouds::new(&sources.clouds, &registry, &network, Events::none());
     let keychain = Keychain::new(&sources, clouds, Events::none()).map_err(|e| failed(&e))?;

@@ -43,11 +43,7 @@ pub(super) fn with_carrier(
     work: impl FnOnce(&Carrier, &Events) -> Result<(), Failed>,
 ) -> Result<u8, Usage> {
     let options = log::options(shown)?;
-    let sources = credentials::sources(
-        env,
-        env.get("KANIKO_DIR"),
-        &credentials::helpers(&registry.credential_helpers)?,
-    );
+    let sources = credentials::of_flags(env, env.get("KANIKO_DIR"), registry)?;
     let display = Display::open(options, env, Redactor::default(), Box::new(Bare), Sink::Stderr)?;
     let events = display.events();
     let settings = registries::config(registry, env)?;
