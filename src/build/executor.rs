@@ -304,11 +304,14 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// Whether an image is the one that has this config.
+    pub(super) fn is_image(&self, image: &FromImage, platform: &Platform, config: &Digest) -> bool {
+        self.images.get(image, platform).is_ok_and(|found| found.manifest.config.digest == *config)
+    }
+
     /// Whether an image, named by its config, is a stage's base or mounted in a step.
     fn is_unpacked(&self, config: &Digest) -> bool {
-        let is_it = |image: &FromImage, platform: &Platform| {
-            self.images.get(image, platform).is_ok_and(|found| found.manifest.config.digest == *config)
-        };
+        let is_it = |image: &FromImage, platform: &Platform| self.is_image(image, platform, config);
         self.plan.stages.iter().any(|stage| {
             let runs = stage.steps.iter().filter(|step| matches!(step.action, Action::Run(_)));
             let mut mounted = runs.flat_map(|step| step.action.sources());
@@ -319,7 +322,7 @@ impl Executor<'_> {
         })
     }
 
-    /// The files of an image that is only copied from.
+    /// The files of an image that is only copied from, with the contents that steps copy.
     pub(super) fn image_files(&self, image: &FromImage, platform: &Platform) -> Result<Arc<Listing>, Error> {
         let resolved = self.images.get(image, platform)?;
         let key = resolved.manifest.config.digest.hex();
@@ -337,7 +340,7 @@ impl Executor<'_> {
                 }
             }
         }
-        let files = Arc::new(super::extract::listed(self, &resolved.layers, true)?);
+        let files = Arc::new(super::copied_from::files(self, &resolved)?);
         known.insert(key, files.clone());
         Ok(files)
     }

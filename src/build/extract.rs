@@ -112,15 +112,26 @@ fn unpack_layers(
 /// The files in these layers, each read once as a stream; with `contents` these are spooled to a
 /// nameless file, else nothing is written to disk.
 pub(super) fn listed(executor: &Executor<'_>, layers: &[Layer], contents: bool) -> Result<Listing, Error> {
-    repeated(executor, |_| list_layers(executor, layers, contents))
+    let all = [Vec::new()];
+    repeated(executor, |_| list_layers(executor, layers, if contents { &all } else { &[] }))
 }
 
-fn list_layers(executor: &Executor<'_>, layers: &[Layer], contents: bool) -> Result<Listing, Error> {
-    let listing = if contents {
-        let spool = executor.workspace.spool().and_then(Listing::with_contents);
-        spool.map_err(|e| Error::other(format!("cannot make a file for the contents of layers: {e}")))?
-    } else {
+/// As [`listed`], with the contents at and below these paths: see [`Listing::only`].
+pub(super) fn listed_only(
+    executor: &Executor<'_>,
+    layers: &[Layer],
+    paths: &[Vec<u8>],
+) -> Result<Listing, Error> {
+    repeated(executor, |_| list_layers(executor, layers, paths))
+}
+
+fn list_layers(executor: &Executor<'_>, layers: &[Layer], paths: &[Vec<u8>]) -> Result<Listing, Error> {
+    let listing = if paths.is_empty() {
         Listing::new()
+    } else {
+        let spool = executor.workspace.spool().and_then(Listing::with_contents);
+        let failed = |e| Error::other(format!("cannot make a file for the contents of layers: {e}"));
+        spool.map_err(failed)?.only(paths)
     };
     let mut sources = Vec::new();
     for layer in layers {

@@ -7,6 +7,7 @@ mod blobs;
 mod cached;
 mod check;
 mod check_files;
+mod copied_from;
 mod copy;
 mod demands;
 mod describe;

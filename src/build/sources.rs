@@ -72,28 +72,18 @@ pub(super) fn with_tree<T>(
                     help: Some("name directories in place of / in commands that go through all files (chown -R, find)".to_owned()),
                 });
             }
-            use_it(Some(SourceTree {
-                view: files.view(),
-                ignore: None,
-                ignore_file: None,
-                keep_owner: true,
-                modes: ContextModes::Disk,
-                name,
-            }))
+            use_it(Some(made_tree(files.view(), name)))
         }
         CopyFrom::Image(image) => {
             let files = executor.image_files(image, &executor.plan.stages[at].source_platform)?;
-            let name = image.to_string();
-            use_it(Some(SourceTree {
-                view: &*files,
-                ignore: None,
-                ignore_file: None,
-                keep_owner: true,
-                modes: ContextModes::Disk,
-                name,
-            }))
+            use_it(Some(made_tree(&*files, image.to_string())))
         }
     }
+}
+
+/// The files of a stage or image.
+pub(super) fn made_tree(view: &dyn View, name: String) -> SourceTree<'_> {
+    SourceTree { view, ignore: None, ignore_file: None, keep_owner: true, modes: ContextModes::Disk, name }
 }
 
 /// The context where its files are now, if building in place has set them aside.

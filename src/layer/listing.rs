@@ -4,6 +4,7 @@
 mod layers;
 mod regular;
 mod view;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use super::tar_reader::Limits;
 use super::unpack::UnpackError;
 use layers::Allowed;
 use regular::{Regular, Spool, read_whole};
+use wanted::Wanted;
 
 /// Files that name users and groups are read up to this size, as BuildKit does.
 const MAX_ACCOUNTS: u64 = 10 << 20;
@@ -34,8 +36,10 @@ pub struct Listing {
     layer: u32,
     contents: u64,
     depth: usize,
-    /// Where all contents are kept; shared with the trees that go on from this one.
+    /// Where contents are kept; shared with the trees that go on from this one.
     spool: Option<Arc<Mutex<Spool>>>,
+    /// Whose contents of layers are kept there.
+    wanted: Wanted,
 }
 
 type Children = BTreeMap<Box<[u8]>, Item>;
@@ -71,7 +75,14 @@ impl Listing {
     /// The empty tree of `FROM scratch`.
     pub fn new() -> Self {
         let depth = Limits::default().depth;
-        Listing { root: Item::directory(0), layer: 0, contents: 0, depth, spool: None }
+        Listing {
+            root: Item::directory(0),
+            layer: 0,
+            contents: 0,
+            depth,
+            spool: None,
+            wanted: Wanted::default(),
+        }
     }
 
     /// An empty tree that keeps the contents of the files of layers in `spool`, an empty file.
@@ -80,6 +91,18 @@ impl Listing {
     /// The file cannot be shared.
     pub fn with_contents(spool: File) -> io::Result<Self> {
         Ok(Listing { spool: Some(Arc::new(Mutex::new(Spool::new(spool)?))), ..Self::new() })
+    }
+
+    /// Keeps of layers only the contents at and below these paths, and where links lead from there
+    /// as far as they are known when the contents come by: see [`Listing::has_contents`].
+    #[must_use]
+    pub fn only(self, paths: &[Vec<u8>]) -> Self {
+        Listing { wanted: Wanted::only(paths), ..self }
+    }
+
+    /// Whether the contents of all regular files at and below a path were kept.
+    pub fn has_contents(&self, path: &[u8]) -> bool {
+        self.item(path).is_none_or(Item::has_contents)
     }
 
     /// Reads layers from the bottom, each in one stream.
@@ -190,6 +213,14 @@ impl Item {
     fn set(&mut self, mode: u32, uid: u32, gid: u32, mtime: Timestamp) {
         self.mode = (mode & 0o7777) as u16;
         (self.uid, self.gid, self.mtime) = (uid, gid, mtime);
+    }
+
+    fn has_contents(&self) -> bool {
+        match &self.kind {
+            ItemKind::Directory(children) => children.values().all(Item::has_contents),
+            ItemKind::File(file) => file.is_some(),
+            _ => true,
+        }
     }
 
     fn children_mut(&mut self) -> Option<&mut Children> {

@@ -1,7 +1,7 @@
 //! What sources mean.
 
 use pretty_assertions::assert_eq;
-use yadokari_e2e::{Build, Place};
+use yadokari_e2e::{Build, ForgedImage, ForgedLayer, Place, scratch};
 
 use super::{Row, check};
 
@@ -90,6 +90,47 @@ fn from_other_stages() {
             ),
         ],
     );
+}
+
+/// Of an image that is only copied from, the contents that steps take are kept; where that takes
+/// links which come after what they lead to, it is read again.
+#[test]
+fn contents_of_an_image_are_found_through_links() {
+    let layout = scratch();
+    ForgedImage::of([
+        ForgedLayer::new()
+            .symlink("bin", "usr/bin")
+            .file("first", 0o644, b"1\n")
+            .hard_link("usr/bin/twin", "first")
+            .file("usr/bin/tool", 0o755, b"t\n")
+            .symlink("usr/bin/up", "../../first"),
+        ForgedLayer::new().file("upper", 0o644, b"u\n").symlink("late", "usr"),
+    ])
+    .write(layout.path());
+    let again = "reading it again";
+    for (copied, expected, is_read_again) in [
+        ("COPY --from=links /bin/tool /", "f 0755 0:0 tool \"t\\n\"\n", false),
+        ("COPY --from=links /usr/bin/twin /", "f 0644 0:0 twin \"1\\n\"\n", true),
+        ("COPY --from=links /bin/up /", "f 0644 0:0 up \"1\\n\"\n", true),
+        ("COPY --from=links /late/bin/t??l /", "f 0755 0:0 tool \"t\\n\"\n", true),
+        (
+            "COPY --from=links /f* /upper /x/",
+            "d 0755 0:0 x\nf 0644 0:0 x/first \"1\\n\"\nf 0644 0:0 x/upper \"u\\n\"\n",
+            false,
+        ),
+        ("COPY --from=links --parents /./upper /", "f 0644 0:0 upper \"u\\n\"\n", false),
+    ] {
+        let build = Build::new(&format!("FROM scratch\n{copied}\n")).base("links", layout.path());
+        let built = build.flag("--verbosity=debug").run(Place::Overlay);
+        built.succeeded();
+        assert_eq!(built.image().layer(-1).listing(), expected, "{copied}");
+        assert_eq!(
+            built.finished.stderr.contains(again),
+            is_read_again,
+            "{copied}: {}",
+            built.finished.stderr
+        );
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ use pending::Pending;
 use tree::{Taken, TreeCopy};
 
 pub(super) use pending::workdir_entries;
-pub(super) use select::{has_wildcards, select};
+pub(super) use select::{has_wildcards, literal_part, select};
 
 /// Why files could not be copied; each a sentence.
 #[derive(Debug, thiserror::Error)]
@@ -211,12 +211,17 @@ fn copy_path(
 /// What `--parents` makes of a source: the directory whose contents are copied, left of `/./` or the
 /// root, and the pattern that says which of them. Without wildcards it must name something.
 fn kept_parents<'p>(source: &SourceTree<'_>, path: &'p str) -> Result<(&'p str, Option<String>), CopyError> {
-    let (from, pattern) = path.split_once("/./").unwrap_or(("/", path));
+    let (from, pattern) = split_parents(path);
     let pattern = shown(&clean(pattern.as_bytes()));
     if !select::has_wildcards(from.as_bytes()) && !select::has_wildcards(pattern.as_bytes()) {
         select::follow(source, &clean(format!("{from}/{pattern}").as_bytes()))?;
     }
     Ok((from, Some(pattern.trim().to_owned())))
+}
+
+/// Splits a source of `--parents` where the part that is kept begins.
+pub(super) fn split_parents(path: &str) -> (&str, &str) {
+    path.split_once("/./").unwrap_or(("/", path))
 }
 
 /// `/a//b/../c/` to `a/c`: lexically, inside the root.

@@ -11,7 +11,7 @@ pub(in super::super) struct Selected {
     /// Its last part as written or matched: what a file is called in a destination directory.
     pub(super) name: Vec<u8>,
     /// Its true path, links followed.
-    pub(super) path: Vec<u8>,
+    pub(in super::super) path: Vec<u8>,
     /// Whether it is a regular file.
     pub(in super::super) is_file: bool,
 }
@@ -36,12 +36,20 @@ pub(in super::super) fn has_wildcards(path: &[u8]) -> bool {
     false
 }
 
+/// The part of a source as written before its first wildcard: it selects nothing elsewhere, but
+/// where links lead from there.
+pub(in super::super) fn literal_part(written: &str) -> Vec<u8> {
+    let path = clean(written.as_bytes());
+    let parts: Vec<&[u8]> = path.split(|b| *b == b'/').take_while(|p| !has_wildcards(p)).collect();
+    parts.join(&b'/')
+}
+
 /// The paths a pattern matches. Links are followed only before its first part with a wildcard, and
 /// what stands there must exist (fsutil, `ResolveWildcards`).
 fn matches(source: &SourceTree<'_>, pattern: &[u8]) -> Result<Vec<Vec<u8>>, CopyError> {
     let parts: Vec<&[u8]> = pattern.split(|b| *b == b'/').collect();
     let literal = parts.iter().take_while(|p| !has_wildcards(p)).count();
-    let start = parts[..literal].iter().fold(Vec::new(), |path, part| join(&path, part));
+    let start = parts[..literal].join(&b'/');
     let base = follow(source, &start)?.path;
     let mut walk = Walk { source, pattern, parts: &parts[literal..], found: Vec::new() };
     walk.matches(&parts[literal..].join(&b'/'), b"")?;

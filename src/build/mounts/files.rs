@@ -184,7 +184,7 @@ fn open(directory: &Path) -> io::Result<OwnedFd> {
 }
 
 /// A path as a pattern that matches it alone.
-fn literal(path: &str) -> String {
+pub(in crate::build) fn literal(path: &str) -> String {
     let mut pattern = String::with_capacity(path.len());
     for char in path.chars() {
         match char {

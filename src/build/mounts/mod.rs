@@ -20,7 +20,7 @@ use crate::config::StepsConfig;
 use crate::run::{HOSTNAME, identity};
 pub(super) use caches::Caches;
 use caches::{Lease, Start};
-pub(super) use files::{Shown, private_directory};
+pub(super) use files::{Shown, literal, private_directory};
 pub(super) use saving::Saving;
 pub(super) use secrets::{Secrets, read as read_secret};
 pub(super) use ssh::Agents;

@@ -88,7 +88,10 @@ impl Listing {
             Kind::Directory => ItemKind::Directory(Children::new()),
             Kind::File { size } => ItemKind::File(self.content(tar, entry, &join(&parent, name), *size)?),
             Kind::Symlink(target) if target.is_empty() => return Err(refuse("the link has no target")),
-            Kind::Symlink(target) => ItemKind::Symlink(target.as_slice().into()),
+            Kind::Symlink(target) => {
+                self.follow_wanted(&join(&parent, name), target);
+                ItemKind::Symlink(target.as_slice().into())
+            }
             Kind::HardLink(target) => {
                 let target = clean(target, self.depth)
                     .map_err(|_| refuse("the hard link's target leads out of the image's root"))?;
@@ -114,7 +117,7 @@ impl Listing {
         Ok(())
     }
 
-    /// The content of a file, if all are kept or it may name users.
+    /// The content of a file, if it is wanted or may name users.
     fn content<R: BufRead>(
         &mut self,
         tar: &mut TarReader<R>,
@@ -125,6 +128,9 @@ impl Listing {
         let regular =
             |content| Some(Arc::new(Regular { size, capability: capability(&entry.xattrs), content }));
         if let Some(spool) = &self.spool {
+            if !self.wanted.covers(path) {
+                return Ok(None);
+            }
             let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
             return Ok(regular(spool.keep(tar, entry)?));
         }
