@@ -10,7 +10,7 @@ use yadokari::ship::{Carrier, IndexConfig, Place, ShipError, Source};
 use crate::ci::Front;
 use crate::cli::job::Job;
 use crate::cli::progress::{Display, Redactor};
-use crate::cli::{diagnostic, places, secrets};
+use crate::cli::{annotations, diagnostic, places, secrets};
 use crate::env::Env;
 use crate::session::{self, EmitError};
 use crate::usage::Usage;
@@ -101,7 +101,7 @@ fn push(job: &Job, images: &[Place], front: &Front, events: &Events) -> Result<(
     let open = |image: &Place| Source::open(&carrier, image, true);
     let sources = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let settings =
-        IndexConfig { annotations: front.reporter.index_annotations(job), format: config.image_format };
+        IndexConfig { annotations: annotations::of_index(&config.annotations), format: config.image_format };
     let shipped = carrier.create_index(&sources, &config.destinations, &settings)?;
     for destination in &config.destinations {
         events.info(format!("pushed {}@{}", destination.whole(), shipped.digest));

@@ -1,6 +1,5 @@
 //! One build from a job to an exit code, the same for every front.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use yadokari::build;
@@ -65,14 +64,6 @@ pub(crate) trait Reporter: Sync {
     fn images(&self, _: &Job) -> Result<Vec<String>, Usage> {
         Err(Usage::new("this platform hands no images from job to job")
             .help("name them: yadokari index create -d IMAGE IMAGE@DIGEST…"))
-    }
-
-    /// What an index itself is annotated with.
-    fn index_annotations(&self, job: &Job) -> BTreeMap<String, String> {
-        let plain = |(key, value): &(String, String)| {
-            (key.strip_prefix("index:").unwrap_or(key).to_owned(), value.clone())
-        };
-        job.config.annotations.iter().map(plain).collect()
     }
 
     /// Reports an index.

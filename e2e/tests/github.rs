@@ -10,14 +10,14 @@ use serde_json::Value;
 use yadokari_e2e::{Base, Registry, Runner, Step, program};
 
 /// A step that builds what the workspace holds, in an overlay.
-fn step() -> Runner {
+pub(crate) fn step() -> Runner {
     Runner::new()
         .input("build-contexts", &format!("busybox=oci-layout://{}", Base::Busybox.layout().display()))
         .input("isolation", "overlay")
         .variable("SOURCE_DATE_EPOCH", "1700000000")
 }
 
-fn run(runner: &Runner) -> Step {
+pub(crate) fn run(runner: &Runner) -> Step {
     runner.run(&program(), &["ci", "github"])
 }
 

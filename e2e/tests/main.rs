@@ -1,5 +1,6 @@
 //! The program against real registries, containers and tools; one file a subject.
 
+mod annotations;
 mod bases;
 mod buckets;
 mod build_chroot;

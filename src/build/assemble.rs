@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cache::write_inline;
-use crate::config::{BuildConfig, Compression, ImageFormat};
+use crate::config::{AnnotationLevel, BuildConfig, Compression, ImageFormat};
 use crate::image::{Descriptor, ImageConfig, Index, Manifest, MediaType, Platform};
 use crate::plan::PlannedImage;
 
@@ -45,25 +45,32 @@ pub(super) struct Root {
 
 impl Root {
     /// Of one or more images, in their order.
-    pub(super) fn of(images: &[Image]) -> Result<Root, Error> {
+    pub(super) fn of(config: &BuildConfig, images: &[Image]) -> Result<Root, Error> {
         if let [one] = images {
             return Ok(Root { bytes: one.manifest.clone(), descriptor: one.manifest_descriptor.clone() });
         }
         let docker = |image: &Image| image.manifest_descriptor.media_type.format() == ImageFormat::Docker;
+        let annotations = annotations(config, AnnotationLevel::Index, None);
+        let annotated = |image: &Image| !image.manifest_descriptor.annotations.is_empty();
+        let plain = annotations.is_empty() && !images.iter().any(annotated);
         let media_type = match images.iter().all(docker) {
-            true => MediaType::DOCKER_LIST,
-            false => MediaType::OCI_INDEX,
+            true if plain => MediaType::DOCKER_LIST,
+            _ => MediaType::OCI_INDEX,
         };
         let media_type = MediaType::from(media_type);
         let index = Index {
             schema_version: 2,
             media_type: Some(media_type.clone()),
             manifests: images.iter().map(Image::entry).collect(),
-            annotations: BTreeMap::new(),
+            annotations,
             extra: BTreeMap::new(),
         };
         let bytes = serde_json::to_vec(&index).map_err(|e| Error::other(e.to_string()))?;
-        Ok(Root { descriptor: Descriptor::of(media_type, &bytes), bytes })
+        let descriptor = Descriptor {
+            annotations: self::annotations(config, AnnotationLevel::IndexDescriptor, None),
+            ..Descriptor::of(media_type, &bytes)
+        };
+        Ok(Root { descriptor, bytes })
     }
 }
 
@@ -77,6 +84,19 @@ impl Image {
         }
         Descriptor { platform: Some(platform), ..self.manifest_descriptor.clone() }
     }
+}
+
+/// What is put on this level, of the image of this platform where it is one's. What is for one
+/// platform wins over what is for all.
+fn annotations(
+    config: &BuildConfig,
+    level: AnnotationLevel,
+    platform: Option<&Platform>,
+) -> BTreeMap<String, String> {
+    let all = || config.annotations.iter().filter(|a| a.level() == level);
+    let own = all().filter(|a| a.platform.is_some() && a.platform.as_ref() == platform);
+    let wanted = all().filter(|a| a.platform.is_none()).chain(own);
+    wanted.map(|a| (a.key.clone(), a.value.clone())).collect()
 }
 
 /// The result's family of media types: the one asked for, or the base's, or OCI for scratch.
@@ -140,11 +160,14 @@ pub(super) fn assemble(
         media_type: Some(media_type.clone()),
         config: config_descriptor.clone(),
         layers: layers.iter().map(|l| layer_descriptor(&l.descriptor, format)).collect(),
-        annotations: config.annotations.iter().cloned().collect(),
+        annotations: annotations(config, AnnotationLevel::Manifest, Some(&planned.platform)),
         extra: BTreeMap::new(),
     };
     let manifest = serde_json::to_vec(&manifest).map_err(|e| Error::other(e.to_string()))?;
-    let manifest_descriptor = Descriptor::of(media_type, &manifest);
+    let manifest_descriptor = Descriptor {
+        annotations: annotations(config, AnnotationLevel::ManifestDescriptor, Some(&planned.platform)),
+        ..Descriptor::of(media_type, &manifest)
+    };
     Ok(Image {
         config: bytes,
         config_descriptor,

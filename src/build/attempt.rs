@@ -90,7 +90,7 @@ pub(super) fn attempt(job: &Job<'_>, cached: Option<&Cached<'_>>) -> Result<Buil
         let base = job.images.base_of(plan, planned.stage);
         images.push(assemble::assemble(config, planned, base.as_deref(), made, cached)?);
     }
-    let root = Root::of(&images)?;
+    let root = Root::of(config, &images)?;
     let pushed = session.destinations();
     std::thread::scope(|scope| {
         // Trees nobody needs any more go while the image is written and sent.

@@ -50,7 +50,7 @@ pub use describe::{outline, targets};
 pub use error::Error;
 pub use warm::{WarmConfig, Warmed, warm};
 
-use crate::config::{BuildConfig, BuildOutcome};
+use crate::config::{Annotation, AnnotationLevel, BuildConfig, BuildOutcome, ImageFormat};
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
 use crate::event::Events;
@@ -194,11 +194,40 @@ fn check_products(config: &BuildConfig) -> Result<(), Error> {
             help: Some("write an OCI layout (--oci-layout-path or --oci-archive-path), push, or build for one platform".to_owned()),
         });
     }
+    check_annotations(config)?;
     let mut tagged = config.destinations.iter().filter(|d| d.tag().is_some() || d.digest().is_some());
     if let Some(name) = tagged.next().filter(|_| config.push_by_digest) {
         return Err(Error::Other {
             message: format!("{} cannot be pushed by its digest: it has a tag", name.whole()),
             help: Some(format!("name the repository alone: {}/{}", name.registry(), name.repository())),
+        });
+    }
+    Ok(())
+}
+
+/// An image for one platform has no index, and Docker's index has nothing to annotate.
+fn check_annotations(config: &BuildConfig) -> Result<(), Error> {
+    let several = config.platforms.len() > 1;
+    let of_index = |a: &&Annotation| a.level().of_index();
+    if let Some(found) = config.annotations.iter().find(of_index).filter(|_| !several) {
+        return Err(Error::Other {
+            message: format!("--annotation {}: an image for one platform has no index", found.full_key()),
+            help: Some(format!(
+                "annotate its manifest, --annotation {}=…, or build for several platforms",
+                found.key
+            )),
+        });
+    }
+    let in_index =
+        |a: &&Annotation| matches!(a.level(), AnnotationLevel::Index | AnnotationLevel::ManifestDescriptor);
+    let docker = several && config.image_format == Some(ImageFormat::Docker);
+    if let Some(found) = config.annotations.iter().find(in_index).filter(|_| docker) {
+        return Err(Error::Other {
+            message: format!(
+                "--annotation {}: docker's manifest lists have no annotations",
+                found.full_key()
+            ),
+            help: Some("give --image-format=oci, or annotate the manifests alone".to_owned()),
         });
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What is wanted ([`BuildConfig`]) and what came out ([`BuildOutcome`]): the border between
 //! the core and whoever faces a user or a CI platform.
 
+mod annotation;
 mod cache;
 mod cloud;
 mod device;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 use crate::image::{Platform, Reference};
 
+pub use annotation::{Annotation, AnnotationLevel};
 pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, MountCacheConfig};
 pub use cloud::{CloudConfig, CloudRegistry};
 pub use device::{DeviceFile, DevicesConfig, StepDevice};
@@ -57,8 +59,8 @@ pub struct BuildConfig {
     pub platforms: Vec<Platform>,
     /// Labels added to the final image; they win over the Dockerfile's, as BuildKit's do.
     pub labels: Vec<(String, String)>,
-    /// Annotations of the image manifest.
-    pub annotations: Vec<(String, String)>,
+    /// Annotations of manifests, of the index, and of what names them; the last of a name wins.
+    pub annotations: Vec<Annotation>,
     /// Named contexts (`--build-context name=…`), which replace base images and `--from` names.
     pub build_contexts: BTreeMap<String, NamedContext>,
     /// Media types of manifest, config and layers; the base's if absent.

@@ -11,7 +11,9 @@ use yadokari::image::{Platform, Reference};
 use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};
 use super::results::Name;
-use super::{caching, context, credentials, fetch, handover, log, missing, places, registries, steps};
+use super::{
+    annotations, caching, context, credentials, fetch, handover, log, missing, places, registries, steps,
+};
 use crate::env::Env;
 use crate::usage::Usage;
 use crate::vocabulary::{binary_size, go_boolean, key_value};
@@ -32,7 +34,10 @@ pub(crate) fn job(flags: &Flags, env: &Env) -> Result<Job, Usage> {
     if let Some(directory) = path(&flags.credentials_once) {
         handover::take(&directory)?.put_in(&mut config);
     }
-    Ok(Job { config, files: result_files(flags)?, log, notes: Vec::new(), warnings: caching.remarks })
+    let layout = config.oci_layout_path.is_some() || config.oci_archive_path.is_some();
+    let mut warnings = caching.remarks;
+    warnings.extend(annotations::without_place(&config.annotations, &config.platforms, layout));
+    Ok(Job { config, files: result_files(flags)?, log, notes: Vec::new(), warnings })
 }
 
 fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
@@ -58,7 +63,7 @@ fn build_config(flags: &Flags, env: &Env) -> Result<BuildConfig, Usage> {
         target: target(flags)?,
         platforms: platforms(flags)?,
         labels: pairs("--label", &flags.label)?,
-        annotations: pairs("--annotation", &flags.annotation)?,
+        annotations: annotations::parse(&flags.annotation)?,
         build_contexts: flags.build_context.iter().map(|c| places::named(c)).collect::<Result<_, _>>()?,
         image_format,
         compression,

@@ -167,7 +167,8 @@ fn by_digest_there_is_no_tag() {
 
 #[test]
 fn labels_and_annotations_need_a_key_and_a_value() {
-    assert_eq!(config_of(&["--annotation", "a=b=c"]).annotations, [("a".into(), "b=c".into())]);
+    let annotation = &config_of(&["--annotation", "a=b=c"]).annotations[0];
+    assert_eq!((annotation.full_key().as_str(), annotation.value.as_str()), ("manifest:a", "b=c"));
     assert!(refused(&["--label", "a"]).contains("key=value"));
     assert!(refused(&["--annotation", "a"]).contains("key=value"));
 }

@@ -66,8 +66,9 @@ pub(crate) struct Flags {
     /// Label of the image; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<String>,
-    /// Annotation of the image manifest; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Annotation of the image's manifest, or of what is named before it, as in docker buildx:
+    /// manifest[PLATFORM]:, manifest-descriptor[PLATFORM]:, index:, index-descriptor:; repeatable
+    #[arg(long, value_name = "[LEVEL:]KEY=VALUE")]
     pub(crate) annotation: Vec<String>,
     /// Another context, name=DIR | oci-layout://DIR[:TAG][@DIGEST] | docker-image://IMAGE |
     /// docker-archive:FILE[:NAME] | oci-archive:FILE[:TAG] | URL of a repository or archive; repeatable

@@ -1,5 +1,6 @@
 //! The command line: flags as typed, what they mean, and how a build is shown.
 
+pub(crate) mod annotations;
 mod caching;
 pub(crate) mod call;
 pub(crate) mod check;

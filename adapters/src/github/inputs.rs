@@ -111,6 +111,7 @@ pub(super) fn read(words: &[String], env: &Env) -> Result<Told, Usage> {
     notice(&read, &mut github.notices);
     context(&mut read, &facts, env)?;
     github.artifacts = read.own_boolean("artifacts")?.unwrap_or(false);
+    github.joins = mode(env)? == Mode::Index;
     github.digests = read.own("digests").unwrap_or_default().to_owned();
     github.facts = Some(facts);
     let mut settings = read.settings;
@@ -140,10 +141,10 @@ fn apply(metadata: &Metadata, annotated: bool, settings: &mut Settings) -> Resul
         |pairs: &[(String, String)]| pairs.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>();
     settings.put_items(Key::Destinations, &metadata.tags, Origin::input("input tags"))?;
     settings.put_items(Key::Labels, &pairs(&metadata.labels), Origin::input("input labels"))?;
-    if annotated && metadata.levels.iter().any(|level| level.starts_with("manifest")) {
+    if annotated {
         settings.put_items(
             Key::Annotations,
-            &pairs(&metadata.annotations),
+            &metadata.leveled_annotations(),
             Origin::input("input annotations"),
         )?;
     }

@@ -38,6 +38,10 @@ fn names(job: &Job) -> Vec<String> {
     job.config.destinations.iter().map(Reference::whole).collect()
 }
 
+fn annotated(job: &Job) -> Vec<String> {
+    job.config.annotations.iter().map(|a| format!("{}={}", a.full_key(), a.value)).collect()
+}
+
 macro_rules! honoured {
     ($($name:ident: [$($input:literal = $value:expr),*] => $check:expr;)*) => {
         mod honoured {
@@ -56,7 +60,13 @@ macro_rules! honoured {
 
 honoured! {
     add_hosts: ["ADD-HOSTS" = "a:10.0.0.1,b:10.0.0.2"] => |j| assert_eq!(j.config.steps.hosts.len(), 2);
-    annotations: ["ANNOTATIONS" = "a=b\nc=d,e"] => |j| assert_eq!(j.config.annotations, [("a".into(), "b".into()), ("c".into(), "d,e".into())]);
+    annotations: ["ANNOTATIONS" = "a=b\nc=d,e"] => |j| assert_eq!(annotated(j), ["manifest:a=b", "manifest:c=d,e"]);
+    annotations_of_levels: ["ANNOTATIONS" = "index,manifest:a=b\nindex:c=d", "PLATFORMS" = "linux/amd64,linux/arm64"] => |j| assert_eq!(annotated(j), ["index:a=b", "manifest:a=b", "index:c=d"]);
+    annotations_of_no_index: ["ANNOTATIONS" = "index,manifest:a=b\nindex-descriptor:c=d"] => |j| {
+        assert_eq!(annotated(j), ["manifest:a=b"]);
+        assert!(j.notes.iter().any(|note| note.contains("of the index are left out")), "{:?}", j.notes);
+    };
+    annotations_of_joined_images: ["ANNOTATIONS" = "index,manifest:a=b", "MODE" = "index"] => |j| assert_eq!(annotated(j), ["index:a=b", "manifest:a=b"]);
     attests: ["ATTESTS" = "type=sbom,disabled=true"] => |j| assert!(!j.config.push);
     build_args: ["BUILD-ARGS" = "A=1,2\n\"B={\"\"k\"\":1}\"\nC=x=y"] => |j| assert_eq!(j.config.build_args.iter().filter(|(k, _)| k.len() == 1).map(|(_, v)| v.as_str()).collect::<Vec<_>>(), ["1,2", "{\"k\":1}", "x=y"]);
     build_contexts: ["BUILD-CONTEXTS" = "base=docker-image://alpine:3"] => |j| assert!(j.config.build_contexts.contains_key("base"));

@@ -1,11 +1,8 @@
-//! `mode: index`: which images become one, and what that is annotated with.
+//! `mode: index`: which images become one.
 
-use std::collections::BTreeMap;
-
+use yadokari::config::BuildConfig;
 use yadokari::image::Reference;
 
-use super::Github;
-use crate::cli::job::Job;
 use crate::usage::Usage;
 
 /// The images to join: references, or digests in the repository of the first destination.
@@ -29,17 +26,13 @@ pub(super) fn images(digests: &str, destinations: &[Reference]) -> Result<Vec<St
     Ok(images)
 }
 
-impl Github {
-    /// What the index itself is annotated with.
-    pub(super) fn annotations_of_index(&self, job: &Job) -> BTreeMap<String, String> {
-        if let Some(metadata) = &self.metadata {
-            let wanted = metadata.levels.iter().any(|level| level.starts_with("index"));
-            return metadata.annotations.iter().filter(|_| wanted).cloned().collect();
-        }
-        let given = job.config.annotations.iter().filter_map(|(key, value)| {
-            let (level, name) = key.split_once(':').unwrap_or(("index", key));
-            (level == "index").then(|| (name.to_owned(), value.clone()))
-        });
-        given.collect()
+/// Leaves out annotations of an index where none is made, and says so: workflows give one list of
+/// annotations to builds of one platform and of several.
+pub(super) fn without_index(config: &mut BuildConfig) -> Option<String> {
+    let before = config.annotations.len();
+    if config.platforms.len() <= 1 {
+        config.annotations.retain(|annotation| !annotation.level().of_index());
     }
+    (config.annotations.len() < before)
+        .then(|| "annotations of the index are left out: an image for one platform has none".to_owned())
 }

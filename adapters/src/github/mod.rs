@@ -8,7 +8,6 @@ mod join;
 mod outputs;
 mod summary;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,6 +71,8 @@ pub(crate) struct Github {
     metadata: Option<Metadata>,
     /// What is known of the commit.
     facts: Option<Facts>,
+    /// Whether images are joined and none is built.
+    joins: bool,
     /// The images that an index is made of.
     digests: String,
     /// Inputs without effect.
@@ -131,6 +132,9 @@ impl Reporter for Github {
 
     fn complete(&self, job: &mut Job, _: &Env) -> Result<(), Usage> {
         job.warnings.extend(self.warnings.iter().cloned());
+        if !self.joins {
+            job.notes.extend(join::without_index(&mut job.config));
+        }
         match job.log.format {
             // The runner finds the old form of commands anywhere in a line.
             Format::Json => Err(Usage::new(
@@ -159,10 +163,6 @@ impl Reporter for Github {
 
     fn images(&self, job: &Job) -> Result<Vec<String>, Usage> {
         join::images(&self.digests, &job.config.destinations)
-    }
-
-    fn index_annotations(&self, job: &Job) -> BTreeMap<String, String> {
-        self.annotations_of_index(job)
     }
 
     fn emit_index(&self, job: &Job, joined: &Joined, events: &Events) -> Result<(), EmitError> {

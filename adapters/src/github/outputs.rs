@@ -115,8 +115,8 @@ fn without_rules(job: &Job, pushed: &[Reference]) -> Metadata {
         tags: tagged().map(Reference::whole).collect(),
         tag_names,
         labels: job.config.labels.clone(),
-        annotations: job.config.annotations.clone(),
-        levels: vec!["manifest".to_owned()],
+        annotations: job.config.annotations.iter().map(|a| (a.full_key(), a.value.clone())).collect(),
+        levels: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -100,14 +100,16 @@ keys! {
     TagRules "tag-rules" List(Lines), Replaced, Apart, "Rules that make tags of what the platform knows of the commit";
     Flavor "flavor" List(Lines), Replaced, Apart, "What all tag rules have in common";
     Push "push" Boolean, Replaced, Negated("--no-push"), "Whether to push the image";
+    PushByDigest "push-by-digest" Boolean, Replaced, Flag("--push-by-digest"), "Whether to push without a tag, by the digest alone";
     Outputs "outputs" List(Literal), Replaced, Apart, "Where the image goes beside or in place of a registry, type=…,dest=…";
     Load "load" Boolean, Replaced, Apart, "Whether to load the image into a docker engine";
     TarPath "tar-path" Text, Replaced, Flag("--tar-path"), "docker archive to write";
     OciLayoutPath "oci-layout-path" Text, Replaced, Flag("--oci-layout-path"), "OCI layout to write";
+    OciArchivePath "oci-archive-path" Text, Replaced, Flag("--oci-archive-path"), "OCI layout to write as an archive";
     BuildArgs "build-args" Pairs, ByName, Flag("--build-arg"), "Values of ARGs";
     BuildContexts "build-contexts" Pairs, ByName, Flag("--build-context"), "More contexts";
     Labels "labels" Pairs, ByName, Flag("--label"), "Labels of the image";
-    Annotations "annotations" Pairs, ByName, Flag("--annotation"), "Annotations of the manifest";
+    Annotations "annotations" Pairs, ByName, Flag("--annotation"), "Annotations of the manifest, or LEVEL:KEY=VALUE as in --annotation";
     Secrets "secrets" List(Lines), Kept, Apart, "Secrets of steps: NAME=env:VARIABLE, NAME=file:PATH, or as in --secret";
     SecretEnvs "secret-envs" List(Commas), Kept, Apart, "Secrets of steps in variables, NAME=VARIABLE";
     SecretFiles "secret-files" List(Lines), Kept, Apart, "Secrets of steps in files, NAME=PATH";

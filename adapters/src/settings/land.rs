@@ -149,7 +149,9 @@ impl Settings {
         for image in &images {
             let own = image.rsplit('/').next().is_some_and(|name| name.contains(':'));
             let mut of_image = ruled.clone();
-            if chosen || (!own && ruled.is_empty()) {
+            // A tag that nobody chose is none where none is wanted.
+            let wanted = !own && ruled.is_empty() && self.boolean(Key::PushByDigest) != Some(true);
+            if chosen || wanted {
                 of_image.extend(tags.iter().cloned());
             }
             for destination in places::with_tags(image, &of_image).map_err(|error| self.blame(error))? {

@@ -62,12 +62,12 @@ impl Output {
     }
 
     fn annotation(&mut self, name: &str, value: &str) -> Result<(), Usage> {
-        let key = ["annotation.", "annotation-manifest."].iter().find_map(|start| name.strip_prefix(start));
+        let key = name.strip_prefix("annotation").and_then(|rest| rest.split_once('.')).and_then(annotated);
         match key {
             Some(key) => self.words.push(format!("--annotation={key}={value}")),
             None => {
                 return Err(Usage::new(format!("an output cannot have {name}={value}")).help(
-                    "it can have type, dest, tar, name, push, push-by-digest, oci-mediatypes, compression, compression-level and annotation.NAME",
+                    "it can have type, dest, tar, name, push, push-by-digest, oci-mediatypes, compression, compression-level, annotation.NAME and annotation-LEVEL[PLATFORM].NAME",
                 ));
             }
         }
@@ -117,6 +117,15 @@ impl Output {
     }
 }
 
+/// `-LEVEL`, `[PLATFORM]` or both before a name, as `--annotation` has them.
+fn annotated((level, key): (&str, &str)) -> Option<String> {
+    match (level.strip_prefix('-'), level) {
+        (None, "") => Some(key.to_owned()),
+        (Some(level), _) => Some(format!("{level}:{key}")),
+        (None, platform) => platform.starts_with('[').then(|| format!("manifest{platform}:{key}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +149,14 @@ mod tests {
             (
                 "type=image,oci-mediatypes=true,compression=zstd,compression-level=3",
                 &["--image-format=oci", "--compression=zstd", "--compression-level=3"],
+            ),
+            (
+                "type=image,annotation-index.a.b=c,annotation-manifest[linux/amd64].d=e,annotation[linux/arm64].f=g",
+                &[
+                    "--annotation=index:a.b=c",
+                    "--annotation=manifest[linux/amd64]:d=e",
+                    "--annotation=manifest[linux/arm64]:f=g",
+                ],
             ),
             ("type=image,annotation.a.b=c=d,force-compression=false", &["--annotation=a.b=c=d"]),
         ] {

@@ -91,6 +91,8 @@ fn every_key_lands() {
         ("YADOKARI_TLS_VERIFY", "No"),
         ("YADOKARI_SOURCE_DATE_EPOCH", "2026-01-31T12:00:00Z"),
         ("YADOKARI_OUTPUTS", "type=oci,dest=layout,tar=false"),
+        ("YADOKARI_OCI_ARCHIVE_PATH", "image.tar"),
+        ("YADOKARI_PUSH_BY_DIGEST", "true"),
         ("YADOKARI_ADD_HOSTS", "db:10.0.0.7,web:10.0.0.8"),
         ("YADOKARI_JOBS", "3"),
         ("YADOKARI_SBOM", "false"),
@@ -107,13 +109,15 @@ fn every_key_lands() {
     assert_eq!(args, ["SOURCE_DATE_EPOCH=1769860800", "A=1,2", "B=two words", "C=--x"]);
     assert_eq!(config.source_date_epoch, Some(1_769_860_800));
     assert_eq!(config.labels, [("a".into(), "b".into())]);
-    assert_eq!(config.annotations, [("c".into(), "d".into())]);
+    assert_eq!(config.annotations[0].full_key(), "manifest:c");
     assert!(config.build_contexts.contains_key("base"));
     assert_eq!(config.image_format, Some(yadokari::config::ImageFormat::Oci));
     assert_eq!(config.registry.insecure_registries, ["a:5000", "b:5000"]);
     assert!(config.registry.skip_tls_verify);
     assert_eq!(config.registry.ca_paths, [std::path::PathBuf::from("/ca.pem")]);
     assert_eq!(config.oci_layout_path.as_deref(), Some(std::path::Path::new("layout")));
+    assert_eq!(config.oci_archive_path.as_deref(), Some(std::path::Path::new("image.tar")));
+    assert!(config.push_by_digest);
     assert_eq!(config.steps.hosts.len(), 2);
     assert_eq!(config.jobs, Some(3));
     assert_eq!(job.files.outputs.len(), 2);

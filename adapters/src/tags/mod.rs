@@ -165,9 +165,12 @@ pub(crate) fn fill(text: &str, name: &str, value: &str) -> Result<String, Usage>
 }
 
 impl Metadata {
-    /// The annotations with what they are put on, `LEVEL:KEY=VALUE`.
+    /// The annotations with what they are put on, `LEVEL:KEY=VALUE`; without levels, the keys have them.
     pub(crate) fn leveled_annotations(&self) -> Vec<String> {
         let mut all = Vec::new();
+        if self.levels.is_empty() {
+            all.extend(self.annotations.iter().map(|(k, v)| format!("{k}={v}")));
+        }
         for level in &self.levels {
             all.extend(self.annotations.iter().map(|(k, v)| format!("{level}:{k}={v}")));
         }

@@ -43,6 +43,13 @@ fn a_step_is_recognised_by_its_results_directory() {
 }
 
 #[test]
+fn several_platforms_are_one_parameter() {
+    let job = config_of(&["--image", "r.io/a/b:v1", "--platforms", "linux/amd64,arm64"]).unwrap();
+    let platforms: Vec<String> = job.config.platforms.iter().map(ToString::to_string).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+}
+
+#[test]
 fn the_tasks_arguments_become_a_build() {
     let job = config_of(&[
         "--image",
@@ -76,7 +83,7 @@ fn the_tasks_arguments_become_a_build() {
     assert_eq!(job.config.context, yadokari::config::ContextSource::Directory("/workspace/source/./".into()));
     assert_eq!(job.config.dockerfile, Path::new("./Dockerfile"));
     assert_eq!(job.config.build_args, [("A".into(), "two words".into()), ("B".into(), "1,2".into())]);
-    assert_eq!(job.config.annotations, [("x".into(), "y".into())]);
+    assert_eq!(job.config.annotations[0].full_key(), "manifest:x");
     assert_eq!(job.config.labels, [("l".into(), "1".into())]);
     assert!(job.config.reproducible && job.config.push && job.config.registry.skip_tls_verify);
     assert_eq!(job.config.target, None);

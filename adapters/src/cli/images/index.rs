@@ -1,16 +1,16 @@
 //! `yadokari index create`: images for several platforms as one.
 
 use clap::{Args, Subcommand};
+use yadokari::config::{Annotation, AnnotationLevel};
 use yadokari::ship::{IndexConfig, Source};
 
 use super::flags::Files;
 use super::{place, ship};
 use crate::cli::files;
 use crate::cli::flags::{Log, Registry};
-use crate::cli::{config, places};
+use crate::cli::{annotations, config, places};
 use crate::env::Env;
 use crate::usage::Usage;
-use crate::vocabulary::key_value;
 
 /// What is done with indexes.
 #[derive(Debug, Clone, Subcommand)]
@@ -63,19 +63,14 @@ pub(super) fn create(flags: &CreateFlags, env: &Env) -> Result<u8, Usage> {
     if destinations.is_empty() {
         return Err(Usage::new("there is nowhere to push the index to").help("give --destination"));
     }
-    let annotations = flags.annotation.iter().filter(|a| !a.is_empty()).map(|item| {
-        let (key, value) = key_value("--annotation", item)?;
-        match key.split_once(':') {
-            Some(("index", key)) => Ok((key.to_owned(), value)),
-            Some((level @ ("manifest" | "manifest-descriptor" | "index-descriptor"), _)) => Err(Usage::new(
-                format!("--annotation '{item}': an index has no annotations of level {level}"),
-            )
-            .help("write KEY=VALUE; images are annotated when they are built")),
-            _ => Ok((key, value)),
-        }
-    });
+    let annotations = annotations::parse(&flags.annotation)?;
+    let elsewhere = |a: &&Annotation| a.level.is_some_and(|level| level != AnnotationLevel::Index);
+    if let Some(found) = annotations.iter().find(elsewhere) {
+        return Err(Usage::new(format!("--annotation {}: only the index is made here", found.full_key()))
+            .help("write KEY=VALUE; images are annotated when they are built"));
+    }
     let settings = IndexConfig {
-        annotations: annotations.collect::<Result<_, _>>()?,
+        annotations: annotations::of_index(&annotations),
         format: config::image_format(&flags.image_format)?,
     };
     let wanted = flags.files.wanted()?;
