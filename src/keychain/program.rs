@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::{KeychainError, Secret};
+use crate::run::spawn;
 
 /// Helpers may ask a cloud's metadata service, but none needs longer.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -43,20 +44,15 @@ pub(super) fn ask(
     for name in withheld {
         command.env_remove(name);
     }
-    let mut child = command
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|source| match source.kind() {
-            ErrorKind::NotFound => KeychainError::HelperMissing {
-                name: name.to_owned(),
-                program: program.to_owned(),
-                server: server.to_owned(),
-            },
-            _ => io(source),
-        })?;
+    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(&mut command).map_err(|source| match source.kind() {
+        ErrorKind::NotFound => KeychainError::HelperMissing {
+            name: name.to_owned(),
+            program: program.to_owned(),
+            server: server.to_owned(),
+        },
+        _ => io(source),
+    })?;
     if let Some(mut input) = child.stdin.take() {
         // A helper that ends without reading says by its status what it thinks.
         if let Err(e) = input.write_all(server.as_bytes())

@@ -26,6 +26,7 @@ mod run;
 mod script;
 mod seccomp;
 pub mod signals;
+mod spawn;
 mod supervisor;
 mod terminal;
 mod tree;
@@ -40,6 +41,7 @@ pub use foreign::{Foreign, try_platform};
 pub use identity::{Identity, identity, take_identity};
 pub use run::{Ended, Process, probe, run, run_on_terminal};
 pub use script::Script;
+pub(crate) use spawn::{spawn, spawn_with};
 pub use supervisor::supervisor_entry;
 pub use user::User;
 

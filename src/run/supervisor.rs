@@ -55,15 +55,16 @@ pub fn supervisor_entry() {
 /// Starts a supervisor that reads its orders from `socket`.
 pub(super) fn start(socket: OwnedFd, stdout: OwnedFd, stderr: OwnedFd) -> Result<Child, RunError> {
     let program = PROGRAM.get().ok_or(RunError::NoSupervisor)?;
-    std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+    let mut command = std::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command
         .arg0(NAME)
         .env_clear()
         .stdin(Stdio::from(socket))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr))
         // An interrupt typed at our terminal is for us to pass on.
-        .process_group(0)
-        .spawn()
+        .process_group(0);
+    super::spawn(&mut command)
         .map_err(|e| RunError::from(Failure::new(Step::Process, "start a supervisor", e)))
 }
 

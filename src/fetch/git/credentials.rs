@@ -9,18 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::config::{FetchConfig, GitSecret};
 
 use super::source::GitSource;
 use crate::fetch::remote::percent_decoded;
 
-/// Memory files that stay open while `git` runs.
+/// Memory files that `git` inherits, and no other program.
 pub(super) struct Credentials {
     config: File,
     /// What a helper answers.
-    _answer: Option<File>,
+    answer: Option<File>,
 }
 
 /// Settings that hold for every repository: nothing of this machine, nothing that executes.
@@ -61,7 +60,7 @@ impl Credentials {
         if let Some((scope, secret)) = secret(config, &source.remote) {
             match secret {
                 GitSecret::Basic { username, password } => {
-                    let file = inherited(&format!("username={username}\npassword={password}\n"))?;
+                    let file = memory(&format!("username={username}\npassword={password}\n"))?;
                     // Only reading is answered; a builtin writes the lines, so they are in no argument.
                     let script = format!(
                         "!f() {{ test \\\"$1\\\" = get || return 0; while IFS= read -r l; do printf '%s\\\\n' \\\"$l\\\"; done </proc/self/fd/{}; }}; f",
@@ -79,12 +78,17 @@ impl Credentials {
                 }
             }
         }
-        Ok(Credentials { config: inherited(&text)?, _answer: answer })
+        Ok(Credentials { config: memory(&text)?, answer })
     }
 
     /// The path by which `git` and its children read the configuration.
     pub(super) fn config_path(&self) -> String {
         format!("/proc/self/fd/{}", self.config.as_raw_fd())
+    }
+
+    /// What `git` must inherit.
+    pub(super) fn files(&self) -> Vec<&File> {
+        std::iter::once(&self.config).chain(&self.answer).collect()
     }
 }
 
@@ -148,11 +152,10 @@ fn escaped(text: &str) -> String {
     plain.flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect()
 }
 
-/// A memory file that children inherit.
-fn inherited(text: &str) -> io::Result<File> {
+/// A memory file.
+fn memory(text: &str) -> io::Result<File> {
     let mut file = File::from(memfd_create("git", MemfdFlags::CLOEXEC)?);
     file.write_all(text.as_bytes())?;
-    fcntl_setfd(&file, FdFlags::empty())?;
     Ok(file)
 }
 
@@ -192,6 +195,31 @@ mod tests {
         ] {
             assert_eq!(without_userinfo(remote), bare);
         }
+    }
+
+    #[test]
+    fn only_git_inherits_the_files() {
+        use crate::run::{spawn, spawn_with};
+        use std::process::{Command, Stdio};
+        let source = super::super::source::parse("https://h/a.git").unwrap().unwrap();
+        let credentials = Credentials::new(&config(None), &source).unwrap();
+        let lister = || {
+            let mut command = Command::new("ls");
+            command.args(["-l", "/proc/self/fd"]).stdout(Stdio::piped());
+            command
+        };
+        let inherited = |child: io::Result<std::process::Child>| {
+            let output = child.unwrap().wait_with_output().unwrap();
+            String::from_utf8(output.stdout).unwrap().matches("/memfd:git").count()
+        };
+        std::thread::scope(|scope| {
+            let gits = scope.spawn(|| {
+                let started = (0..20).map(|_| spawn_with(&mut lister(), &credentials.files()));
+                started.map(inherited).collect::<Vec<_>>()
+            });
+            let others: Vec<_> = (0..20).map(|_| inherited(spawn(&mut lister()))).collect();
+            assert_eq!((gits.join().unwrap(), others), (vec![2; 20], vec![0; 20]));
+        });
     }
 
     #[test]

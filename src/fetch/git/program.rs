@@ -15,6 +15,7 @@ use super::source::GitSource;
 use crate::config::FetchConfig;
 use crate::fetch::FetchError;
 use crate::registry::plain;
+use crate::run::spawn_with;
 
 /// What is read of each stream.
 const OUTPUT_LIMIT: u64 = 4 << 20;
@@ -30,7 +31,7 @@ pub(super) struct Git<'a> {
     hidden: Vec<String>,
     deadline: Instant,
     stop: &'a dyn Fn() -> bool,
-    _credentials: Credentials,
+    credentials: Credentials,
 }
 
 /// What a command that failed left behind.
@@ -77,7 +78,7 @@ impl<'a> Git<'a> {
             hidden: hidden(config, &source.remote),
             deadline: Instant::now() + config.git_time_limit,
             stop,
-            _credentials: credentials,
+            credentials,
         })
     }
 
@@ -106,7 +107,8 @@ impl<'a> Git<'a> {
     }
 
     fn start(&self, arguments: &[&str]) -> Result<Child, FetchError> {
-        Command::new("git")
+        let mut command = Command::new("git");
+        command
             .args(arguments)
             .current_dir(self.directory)
             .env_clear()
@@ -114,12 +116,11 @@ impl<'a> Git<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => FetchError::NoGit { url: self.url.clone() },
-                _ => self.failed(arguments, format!("it cannot be started: {error}")),
-            })
+            .process_group(0);
+        spawn_with(&mut command, &self.credentials.files()).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => FetchError::NoGit { url: self.url.clone() },
+            _ => self.failed(arguments, format!("it cannot be started: {error}")),
+        })
     }
 
     /// Waits for the end; kills the program and its children when the time is over or nobody
