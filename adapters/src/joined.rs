@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use yadokari::event::Events;
 use yadokari::image::{Descriptor, Digest, ManifestOrIndex, Reference};
+use yadokari::run::Cancel;
 use yadokari::ship::{Carrier, IndexConfig, Place, ShipError, Source};
 
 use crate::ci::Front;
@@ -96,7 +97,7 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
 fn push(job: &Job, images: &[Place], front: &Front, events: &Events) -> Result<(), Failed> {
     let config = &job.config;
     let spare = config.rootfs.work_dir.clone();
-    let carrier = Carrier::new(&config.registry, &config.keychain, spare, events.clone())?;
+    let carrier = Carrier::new(&config.registry, &config.keychain, spare, events.clone(), Cancel::new())?;
     carrier.check(&config.destinations)?;
     let open = |image: &Place| Source::open(&carrier, image, true);
     let sources = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -1,6 +1,7 @@
 //! Images that are there already: pushed, pulled, copied.
 
 mod bundle;
+mod cancelled;
 mod copy;
 mod disk;
 mod index;

@@ -98,7 +98,7 @@ impl Error {
 
     /// The error of a build that a signal ended.
     pub(super) fn cancelled(signal: i32) -> Self {
-        Error::Cancelled { signal: if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" } }
+        Error::Cancelled { signal: crate::run::signal_name(signal) }
     }
 
     /// The same error, at an instruction, unless it has a place already.

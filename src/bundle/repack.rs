@@ -62,7 +62,7 @@ pub fn repack(carrier: &Carrier, bundle: &Path, config: &RepackConfig) -> Result
     expect_records();
     let rootfs = bundle.join(ROOTFS);
     let view = DirView::at(&rootfs).map_err(|e| failed("read", &rootfs, &e))?;
-    let changes = changes(bundle, &rootfs, &view)?;
+    let changes = changes(carrier, bundle, &rootfs, &view)?;
     if changes.is_empty() {
         return Ok(Repacked { source: base, entries: 0 });
     }
@@ -77,7 +77,10 @@ pub fn repack(carrier: &Carrier, bundle: &Path, config: &RepackConfig) -> Result
         directory: directory.path().to_owned(),
         content_id: false,
     };
-    let layer = pack(&changes, &options, &mut |_, _| {}).map_err(|e| ShipError::new(e.to_string()))?;
+    let wanted = changes.iter().take_while(|_| carrier.go_on().is_ok());
+    let layer = pack(wanted, &options, &mut |_, _| {}).map_err(|e| ShipError::new(e.to_string()))?;
+    // Then it has not all of them.
+    carrier.go_on()?;
     let image = derive(carrier, &base, &manifest, &layer, config)?;
     let file = (image.layer, layer.path.clone());
     let source = base.derived(image.manifest, image.config, file, directory)?;
@@ -128,11 +131,11 @@ fn derive(
 }
 
 /// What differs from the record, as entries of a layer.
-fn changes(bundle: &Path, rootfs: &Path, view: &DirView) -> Result<Vec<Entry>, ShipError> {
+fn changes(carrier: &Carrier, bundle: &Path, rootfs: &Path, view: &DirView) -> Result<Vec<Entry>, ShipError> {
     let record = bundle.join(RECORD);
     let file = File::open(&record).map_err(|e| failed("read", &record, &e))?;
     let mut record = Record::new(BufReader::new(file));
-    let found = candidates(&mut record, view, rootfs);
+    let found = candidates(carrier, &mut record, view, rootfs);
     let (candidates, contents) = found.map_err(|e| failed("compare", rootfs, &e))?;
     let root = File::open(rootfs).map_err(|e| failed("read", rootfs, &e))?;
     let after = OnDisk { view, root: Arc::new(root.into()), contents };
@@ -143,11 +146,17 @@ fn changes(bundle: &Path, rootfs: &Path, view: &DirView) -> Result<Vec<Entry>, S
 type Found = (Vec<Candidate>, HashMap<Vec<u8>, u128>);
 
 /// Goes through record and tree side by side: only what differs, and what shares an inode, is kept.
-fn candidates(record: &mut Record<BufReader<File>>, view: &DirView, rootfs: &Path) -> io::Result<Found> {
+fn candidates(
+    carrier: &Carrier,
+    record: &mut Record<BufReader<File>>,
+    view: &DirView,
+    rootfs: &Path,
+) -> io::Result<Found> {
     let mut walk = Walk::new(view, rootfs);
     let (mut before, mut after) = (record.next()?, walk.next()?);
     let mut found: Found = Default::default();
     loop {
+        carrier.go_on().map_err(io::Error::other)?;
         let which = match (&before, &after) {
             (None, None) => return Ok(found),
             (Some(_), None) => Ordering::Less,

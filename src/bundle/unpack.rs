@@ -9,16 +9,17 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::seed::Seed;
 use super::walk::{Walk, content_hash};
-use super::{RECORD, ROOTFS, RUNTIME, mtree, runtime};
+use super::{RECORD, ROOTFS, RUNTIME, SEED, mtree, runtime};
 use crate::image::{ImageConfig, ManifestOrIndex, Platform};
 use crate::layer::{DirView, Kind, LayerSource, Limits};
-use crate::ship::{Carrier, Place, ShipError, Source};
+use crate::ship::{Carrier, Made, Place, ShipError, Source};
 
 /// Unpacks the image at a place into a directory, which is made, or is empty: of an index, the image
 /// for the platform. Gives what a user should know.
 ///
 /// # Errors
-/// The image cannot be had or unpacked, or the directory is in use; what was made of it is left.
+/// The image cannot be had or unpacked, or the directory is in use; what was made of it is left, unless a signal was the
+/// reason.
 pub fn unpack(
     carrier: &Carrier,
     place: &Place,
@@ -41,7 +42,8 @@ pub fn unpack(
         let (layers, ids) = (manifest.layers.len(), diff_ids.len());
         return Err(ShipError::new(format!("{name} has {layers} layers, and its config {ids} diff ids")));
     }
-    let rootfs = begin(bundle)?;
+    let mut made = Made::new(carrier);
+    let rootfs = begin(bundle, &mut made)?;
     let layers = manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
         let reader = source.blob(carrier, layer)?;
         Ok(LayerSource { name: layer.digest.to_string(), reader, diff_id: Some(*diff_id) })
@@ -55,18 +57,24 @@ pub fn unpack(
     let warnings = unpacked.map_err(|e| ShipError::new(format!("cannot unpack {name}: {e}")))?.warnings;
     let view = DirView::at(&rootfs).map_err(|e| failed("read", &rootfs, &e))?;
     let record = bundle.join(RECORD);
-    write_record(&view, &rootfs, &record, &contents).map_err(|e| failed("write", &record, &e))?;
+    made.file(record.clone());
+    let go_on = || carrier.go_on().map_err(io::Error::other);
+    write_record(&view, &rootfs, &record, &contents, &go_on).map_err(|e| failed("write", &record, &e))?;
     let path = bundle.join(RUNTIME);
+    made.file(path.clone());
+    made.file(bundle.join(SEED));
     let runtime =
         serde_json::to_vec_pretty(&runtime::of(&config, &view)).map_err(|e| ShipError::new(e.to_string()))?;
     fs::write(&path, runtime).map_err(|e| failed("write", &path, &e))?;
+    carrier.go_on()?;
     // Last: what has it is whole.
     Seed::new(place, &source, manifest.config.digest, wanted)?.write(bundle)?;
+    made.keep();
     Ok(warnings)
 }
 
 /// Makes the directories.
-fn begin(bundle: &Path) -> Result<std::path::PathBuf, ShipError> {
+fn begin(bundle: &Path, made: &mut Made) -> Result<std::path::PathBuf, ShipError> {
     match fs::read_dir(bundle).map(|mut entries| entries.next().is_some()) {
         Ok(true) => {
             return Err(ShipError::new(format!("{} is not empty", bundle.display()))
@@ -74,23 +82,31 @@ fn begin(bundle: &Path) -> Result<std::path::PathBuf, ShipError> {
         }
         Ok(false) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(bundle).map_err(|e| failed("create", bundle, &e))?;
+            made.directory(bundle).map_err(|e| failed("create", bundle, &e))?;
         }
         Err(e) => return Err(failed("read", bundle, &e)),
     }
     let rootfs = bundle.join(ROOTFS);
     fs::create_dir(&rootfs).map_err(|e| failed("create", &rootfs, &e))?;
+    made.tree(rootfs.clone());
     // As a runtime gives it to all users, whatever our umask; an image may say otherwise.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(&rootfs, mode).map_err(|e| failed("set the mode of", &rootfs, &e))?;
     Ok(rootfs)
 }
 
-fn write_record(view: &DirView, rootfs: &Path, path: &Path, contents: &HashMap<u64, u128>) -> io::Result<()> {
+fn write_record(
+    view: &DirView,
+    rootfs: &Path,
+    path: &Path,
+    contents: &HashMap<u64, u128>,
+    go_on: &dyn Fn() -> io::Result<()>,
+) -> io::Result<()> {
     let mut out = BufWriter::new(File::create(path)?);
     out.write_all(mtree::HEAD.as_bytes())?;
     let mut walk = Walk::new(view, rootfs);
     while let Some(item) = walk.next()? {
+        go_on()?;
         let path = &item.entry.path;
         let content = match (&item.entry.kind, contents.get(&xxh3_64(path))) {
             (Kind::File { .. }, Some(hash)) => Some(*hash),

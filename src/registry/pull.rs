@@ -1,8 +1,10 @@
 //! Getting manifests and blobs.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 
 use bytes::Bytes;
+use futures_util::future::select;
 use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::sync::mpsc;
@@ -123,10 +125,20 @@ impl Registry {
     /// A blob as an ordinary reader. The transfer begins at once, if no more than three others
     /// are under way; readers get their turn in the order they were made in.
     pub fn reader(&self, from: &Reference, descriptor: &Descriptor) -> BlobReader {
+        self.reader_until(from, descriptor, Box::pin(std::future::pending()))
+    }
+
+    /// As [`reader`](Self::reader); when `end` comes first, the transfer ends, and reading fails.
+    pub fn reader_until(
+        &self,
+        from: &Reference,
+        descriptor: &Descriptor,
+        end: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> BlobReader {
         let (send, receive) = mpsc::channel(reader::QUEUE);
         let (registry, from, descriptor) = (self.clone(), from.clone(), descriptor.clone());
         let permit = permit(&self.client.pulls);
-        self.client.handle.spawn(async move {
+        let work = async move {
             let _permit = permit.await;
             let sink = |bytes| {
                 let send = send.clone();
@@ -138,6 +150,10 @@ impl Registry {
             };
             // A reader that was dropped wants to know nothing.
             let _ = send.send(end).await;
+        };
+        self.client.handle.spawn(async move {
+            // Whichever comes first drops the other; without a sender the reader fails.
+            select(pin!(work), end).await;
         });
         BlobReader::new(receive)
     }

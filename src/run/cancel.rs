@@ -37,4 +37,14 @@ impl Cancel {
         let own = Some(self.asked.load(Ordering::SeqCst)).filter(|s| *s != 0);
         own.or_else(|| self.whole.as_ref()?.signal())
     }
+
+    /// What that signal is called.
+    pub fn signal_name(&self) -> &'static str {
+        name(self.signal().unwrap_or_default())
+    }
+}
+
+/// What a signal that asks for the end is called.
+pub(crate) fn name(signal: i32) -> &'static str {
+    if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" }
 }

@@ -35,6 +35,7 @@ mod uid_map;
 pub mod user;
 
 pub use cancel::Cancel;
+pub(crate) use cancel::name as signal_name;
 pub use capability::{Hiding, hiding};
 pub use error::{RunError, Step};
 pub use foreign::{Foreign, try_platform};

@@ -14,12 +14,24 @@ static ASKED: OnceLock<Cancel> = OnceLock::new();
 /// # Errors
 /// The kernel refuses the handlers.
 pub fn install() -> io::Result<Cancel> {
+    handle(libc::SA_RESTART)
+}
+
+/// As [`install`], but only the first signal of each kind asks: another one ends us at once.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_once() -> io::Result<Cancel> {
+    handle(libc::SA_RESTART | libc::SA_RESETHAND)
+}
+
+fn handle(flags: libc::c_int) -> io::Result<Cancel> {
     let cancel = ASKED.get_or_init(Cancel::new).clone();
     for signal in [libc::SIGTERM, libc::SIGINT] {
-        // SAFETY: an all-zero sigaction is a valid value: no flags, an empty mask.
+        // SAFETY: an all-zero sigaction is a valid value: an empty mask.
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = asked as *const () as libc::sighandler_t;
-        action.sa_flags = libc::SA_RESTART;
+        action.sa_flags = flags;
         // SAFETY: `action` is complete, and the handler does only what a signal handler may: it
         // loads and stores atomics.
         if unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) } != 0 {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use crate::layer::{Kind, Limits, TarError, TarReader, decoder};
 
 use super::ShipError;
+use super::stop::{Input, Stopping};
+use crate::run::Cancel;
 
 /// Most members of an archive; an image has a few for each layer.
 const MAX_MEMBERS: usize = 100_000;
@@ -68,11 +71,12 @@ impl Read for PartReader {
 
 impl Archive {
     /// Opens an archive and finds its members. A compressed one is decompressed first, into a
-    /// file without a name in `spare`.
-    pub(super) fn open(path: &Path, spare: &Path) -> Result<Self, ShipError> {
+    /// file without a name in `spare`, unless `cancel` asks for the end.
+    pub(super) fn open(path: &Path, spare: &Path, cancel: &Cancel) -> Result<Self, ShipError> {
         let failed = |e: io::Error| ShipError::new(format!("cannot read {}: {e}", path.display()));
         let mut file = if path == Path::new("-") {
-            spill(Box::new(io::stdin()), spare).map_err(failed)?
+            let file = io::stdin().as_fd().try_clone_to_owned().map_err(failed)?.into();
+            spill(Box::new(Input { file, cancel: cancel.clone() }), spare).map_err(failed)?
         } else {
             File::open(path).map_err(failed)?
         };
@@ -83,7 +87,8 @@ impl Archive {
         let read = file.read_at(&mut start, 0).map_err(failed)?;
         if is_compressed(&start[..read]) {
             let whole = file.try_clone().map_err(failed)?;
-            file = spill(Box::new(whole), spare).map_err(failed)?;
+            file =
+                spill(Box::new(Stopping { reader: whole, cancel: cancel.clone() }), spare).map_err(failed)?;
         }
         let members = members(&mut file).map_err(|e| {
             ShipError::new(format!("{} is no archive of an image: {e}", path.display()))
@@ -249,7 +254,7 @@ mod tests {
             tar.append_pax_extensions([("comment", b"x".as_slice())]).unwrap();
             add(tar, &long, b"behind a long name");
         });
-        let archive = Archive::open(&path, directory.path()).unwrap();
+        let archive = Archive::open(&path, directory.path(), &Cancel::new()).unwrap();
         assert_eq!(archive.read("one", 100).unwrap(), b"first");
         assert_eq!(archive.read("three/layer.tar", 20_000).unwrap(), vec![7; 20_000]);
         assert_eq!(archive.read(&long, 100).unwrap(), b"behind a long name");
@@ -267,7 +272,7 @@ mod tests {
                 tar.append_link(&mut header, name, target).unwrap();
             }
         });
-        let archive = Archive::open(&path, directory.path()).unwrap();
+        let archive = Archive::open(&path, directory.path(), &Cancel::new()).unwrap();
         assert!(archive.find("a").is_none() && archive.find("c").is_none());
     }
 
@@ -276,7 +281,7 @@ mod tests {
         let (directory, path) = archive(|tar| add(tar, "one", &vec![1; 10_000]));
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..4096]).unwrap();
-        let error = Archive::open(&path, directory.path()).unwrap_err();
+        let error = Archive::open(&path, directory.path(), &Cancel::new()).unwrap_err();
         assert!(error.message.contains("ends in the middle"), "{error}");
     }
 }

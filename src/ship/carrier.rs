@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use crate::cloud::Clouds;
 use crate::config::{KeychainConfig, RegistryConfig};
 use crate::event::Events;
-use crate::image::{Digest, LayoutName, Reference};
+use crate::image::{Descriptor, Digest, LayoutName, Reference};
 use crate::keychain::Keychain;
-use crate::registry::{Network, Registry};
+use crate::registry::{BlobReader, Network, Registry};
+use crate::run::Cancel;
 
 use super::send::repositories;
+use super::stop::{asked, unless_asked};
 use super::{ArtifactFile, IndexConfig, ShipError, Source, artifact, index, save, send};
 
 /// Brings images from place to place.
@@ -21,6 +23,7 @@ pub struct Carrier {
     events: Events,
     spare: PathBuf,
     check_push: bool,
+    cancel: Cancel,
 }
 
 /// What was brought somewhere.
@@ -34,7 +37,8 @@ pub struct Shipped {
 
 impl Carrier {
     /// Reads everything from files and environment that will be needed; connects nowhere. `spare` is a
-    /// directory for what must be decompressed on the way.
+    /// directory for what must be decompressed on the way. Once `cancel` asks for the end, whatever is
+    /// under way fails, and so does all that comes after.
     ///
     /// # Errors
     /// Settings, CA roots or credentials cannot be used.
@@ -43,6 +47,7 @@ impl Carrier {
         keychain: &KeychainConfig,
         spare: PathBuf,
         events: Events,
+        cancel: Cancel,
     ) -> Result<Self, ShipError> {
         let network =
             Network::new().map_err(|e| ShipError::new(format!("cannot start the network's threads: {e}")))?;
@@ -50,7 +55,7 @@ impl Carrier {
         let clouds = Clouds::new(&keychain.clouds, registry, &network, events.clone());
         let keychain = Keychain::new(keychain, clouds, events.clone())?;
         let registry = Registry::new(registry, keychain, events.clone(), &network)?;
-        Ok(Carrier { registry, network, events, spare, check_push })
+        Ok(Carrier { registry, network, events, spare, check_push, cancel })
     }
 
     /// Tries the right to push to every repository, unless that is not wanted.
@@ -59,7 +64,7 @@ impl Carrier {
     /// The first that may not be pushed to.
     pub fn check(&self, destinations: &[Reference]) -> Result<(), ShipError> {
         if self.check_push {
-            self.network.block_on(async {
+            self.wait(async {
                 for repository in repositories(destinations) {
                     self.registry.check_push(&repository).await?;
                 }
@@ -80,7 +85,7 @@ impl Carrier {
         destinations: &[Reference],
         referrers: bool,
     ) -> Result<Shipped, ShipError> {
-        self.network.block_on(send::send(self, source, destinations, referrers))
+        self.wait(send::send(self, source, destinations, referrers))
     }
 
     /// Writes an image to an OCI layout, made if there is none; other images in it stay.
@@ -121,7 +126,7 @@ impl Carrier {
         destinations: &[Reference],
         config: &IndexConfig,
     ) -> Result<Shipped, ShipError> {
-        self.network.block_on(index::create(self, sources, destinations, config))
+        self.wait(index::create(self, sources, destinations, config))
     }
 
     /// Brings files to every destination, as one image with a layer for each.
@@ -133,15 +138,33 @@ impl Carrier {
         files: &[ArtifactFile],
         destinations: &[Reference],
     ) -> Result<Shipped, ShipError> {
-        self.network.block_on(artifact::send(self, files, destinations))
+        self.wait(artifact::send(self, files, destinations))
     }
 
     pub(super) fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    pub(super) fn network(&self) -> &Network {
-        &self.network
+    /// Waits for what is done over the network, or for being asked for the end.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = Result<T, ShipError>>) -> Result<T, ShipError> {
+        self.network.block_on(unless_asked(&self.cancel, work))
+    }
+
+    /// A blob of a registry as a reader, which fails once somebody asks for the end.
+    pub(super) fn reader(&self, from: &Reference, descriptor: &Descriptor) -> BlobReader {
+        self.registry.reader_until(from, descriptor, asked(&self.cancel))
+    }
+
+    pub(super) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+
+    /// Whether to go on.
+    ///
+    /// # Errors
+    /// Somebody asked for the end.
+    pub(crate) fn go_on(&self) -> Result<(), ShipError> {
+        self.cancel.signal().map_or(Ok(()), |_| Err(ShipError::cancelled(&self.cancel)))
     }
 
     pub(super) fn events(&self) -> &Events {

@@ -12,9 +12,11 @@ use crate::config::{CompressionConfig, ImageFormat};
 use crate::image::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
 use crate::layer::{PackOptions, compress_tar};
 use crate::registry::RawManifest;
+use crate::run::Cancel;
 
 use super::ShipError;
 use super::archive::{Archive, Part};
+use super::stop::Stopping;
 
 /// Most bytes of the list of images.
 const MAX_LIST: u64 = 4 << 20;
@@ -45,6 +47,7 @@ pub(super) fn find(
     archive: &Archive,
     name: Option<&str>,
     compress_into: Option<&Path>,
+    cancel: &Cancel,
 ) -> Result<Found, ShipError> {
     let wrong = |why: String| {
         ShipError::new(format!("{} is no archive of docker save: {why}", archive.path.display()))
@@ -65,8 +68,8 @@ pub(super) fn find(
     let mut layers = Vec::new();
     for (name, diff_id) in names.iter().zip(&parsed.rootfs.diff_ids) {
         let part = archive.find(name).ok_or_else(|| wrong(format!("{name} is not in it")))?;
-        let (descriptor, part) =
-            layer(part, diff_id.to_string(), compress_into).map_err(|e| wrong(format!("{name}: {e}")))?;
+        let (descriptor, part) = layer(part, diff_id.to_string(), compress_into, cancel)
+            .map_err(|e| wrong(format!("{name}: {e}")))?;
         blobs.insert(descriptor.digest, part);
         layers.push(descriptor);
     }
@@ -114,7 +117,13 @@ fn choose<'a>(archive: &Archive, list: &'a [Listed], name: Option<&str>) -> Resu
 }
 
 /// Type, digest and size of a layer's blob, and where it is.
-fn layer(part: Part, diff_id: String, compress_into: Option<&Path>) -> io::Result<(Descriptor, Part)> {
+fn layer(
+    part: Part,
+    diff_id: String,
+    compress_into: Option<&Path>,
+    cancel: &Cancel,
+) -> io::Result<(Descriptor, Part)> {
+    let mut reader = Stopping { reader: part.reader(), cancel: cancel.clone() };
     let mut start = Vec::new();
     part.reader().take(4).read_to_end(&mut start)?;
     let media_type = match start.as_slice() {
@@ -123,11 +132,10 @@ fn layer(part: Part, diff_id: String, compress_into: Option<&Path>) -> io::Resul
         _ => MediaType::OCI_LAYER,
     };
     if let (MediaType::OCI_LAYER, Some(directory)) = (media_type, compress_into) {
-        return compressed(&part, &diff_id, directory);
+        return compressed(&mut reader, &diff_id, directory);
     }
     let mut hash = Sha256::new();
     let mut block = vec![0; 1 << 20];
-    let mut reader = part.reader();
     let mut size = 0;
     loop {
         match reader.read(&mut block)? {
@@ -146,7 +154,7 @@ fn layer(part: Part, diff_id: String, compress_into: Option<&Path>) -> io::Resul
     Ok((Descriptor::new(MediaType::from(media_type), digest, size), part))
 }
 
-fn compressed(part: &Part, diff_id: &str, directory: &Path) -> io::Result<(Descriptor, Part)> {
+fn compressed(plain: &mut dyn Read, diff_id: &str, directory: &Path) -> io::Result<(Descriptor, Part)> {
     let options = PackOptions {
         compression: CompressionConfig::default(),
         clamp_mtime: None,
@@ -156,7 +164,7 @@ fn compressed(part: &Part, diff_id: &str, directory: &Path) -> io::Result<(Descr
         content_id: false,
         fractions: false,
     };
-    let packed = compress_tar(&mut part.reader(), &options).map_err(io::Error::other)?;
+    let packed = compress_tar(plain, &options).map_err(io::Error::other)?;
     if packed.diff_id.to_string() != diff_id {
         return Err(damaged(&packed.diff_id.to_string(), diff_id));
     }

@@ -3,6 +3,7 @@
 use crate::image::{ArchiveError, LayoutError};
 use crate::keychain::KeychainError;
 use crate::registry::RegistryError;
+use crate::run::Cancel;
 
 /// Why an image did not get from one place to another: what failed, where and why, and one way out.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,11 @@ impl ShipError {
     /// An error that says all by its text.
     pub fn new(message: impl Into<String>) -> Self {
         ShipError { message: message.into(), help: None, status: None }
+    }
+
+    /// The error of what a signal ended.
+    pub(super) fn cancelled(cancel: &Cancel) -> Self {
+        Self::new(format!("cancelled by {}", cancel.signal_name()))
     }
 
     /// Adds a way out.

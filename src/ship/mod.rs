@@ -10,14 +10,17 @@ mod carrier;
 mod docker_archive;
 mod error;
 mod index;
+mod made;
 mod referrers;
 mod save;
 mod send;
 mod source;
+mod stop;
 mod tree;
 
 pub use artifact::ArtifactFile;
 pub use carrier::{Carrier, Shipped};
 pub use error::ShipError;
 pub use index::IndexConfig;
+pub(crate) use made::Made;
 pub use source::{ArchiveKind, Place, Source};

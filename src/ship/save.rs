@@ -12,7 +12,7 @@ use crate::image::{
 };
 
 use super::tree::{Node, Tree};
-use super::{Carrier, ShipError, Shipped, Source};
+use super::{Carrier, Made, ShipError, Shipped, Source};
 
 /// Blobs written at once.
 const WRITERS: usize = 4;
@@ -24,10 +24,16 @@ pub(super) fn layout(
     directory: &Path,
     names: &[LayoutName],
 ) -> Result<Shipped, ShipError> {
-    let tree = carrier.network().block_on(Tree::read(carrier, source))?;
+    let tree = carrier.wait(Tree::read(carrier, source))?;
     let blobs = directory.join("blobs").join("sha256");
-    fs::create_dir_all(&blobs)
-        .map_err(|e| ShipError::new(format!("cannot create {}: {e}", blobs.display())))?;
+    let mut made = Made::new(carrier);
+    made.directory(&blobs).map_err(|e| ShipError::new(format!("cannot create {}: {e}", blobs.display())))?;
+    // What is added to a layout that was there is of use when it is asked for again, and nothing names it.
+    if fs::symlink_metadata(directory.join("index.json")).is_err() {
+        let written = tree.blobs().0.into_iter().chain(tree.nodes.iter().map(descriptor));
+        written.for_each(|blob| made.file(blobs.join(blob.digest.hex())));
+        ["oci-layout", "index.json"].into_iter().for_each(|name| made.file(directory.join(name)));
+    }
     OciLayout::begin(directory)?;
     let layout = OciLayout::open(directory)?;
     let (blobs, foreign) = tree.blobs();
@@ -42,7 +48,9 @@ pub(super) fn layout(
     }
     let mut root = descriptor(tree.root());
     root.platform = platform(carrier, source, tree.root());
+    carrier.go_on()?;
     layout.name(&root, names)?;
+    made.keep();
     Ok(Shipped { digest: root.digest, images: tree.images() })
 }
 

@@ -12,6 +12,7 @@ use crate::image::{
 use crate::registry::{Direction, RawManifest};
 
 use super::archive::{Archive, Part};
+use super::stop::Stopping;
 use super::{Carrier, ShipError, docker_archive};
 
 /// Most bytes of a manifest or a config, as in registries.
@@ -109,7 +110,7 @@ impl Source {
         match place {
             Place::Registry(reference) => {
                 let found = carrier.registry().manifest(reference, Direction::Pull);
-                let root = typed(carrier.network().block_on(found)?, &name)?;
+                let root = typed(carrier.wait(async { Ok(found.await?) })?, &name)?;
                 Ok(Source { root, blobs: Blobs::Registry(reference.clone()), name })
             }
             Place::Layout { path, tag, digest } => {
@@ -143,7 +144,7 @@ impl Source {
         name: String,
     ) -> Result<Self, ShipError> {
         let spare = carrier.spare()?;
-        let archive = Archive::open(path, spare)?;
+        let archive = Archive::open(path, spare, carrier.cancel())?;
         let is_layout = archive.has("oci-layout") && archive.has("index.json");
         let is_layout = kind.map_or(is_layout, |kind| kind == ArchiveKind::Oci);
         if !is_layout {
@@ -155,7 +156,8 @@ impl Source {
             }
             let spare = tempfile::tempdir_in(spare)
                 .map_err(|e| ShipError::new(format!("cannot write in {}: {e}", spare.display())))?;
-            let found = docker_archive::find(&archive, image, compress.then(|| spare.path()))?;
+            let found =
+                docker_archive::find(&archive, image, compress.then(|| spare.path()), carrier.cancel())?;
             let blobs = Blobs::DockerArchive { blobs: found.blobs, _compressed: spare };
             return Ok(Source { root: found.manifest, blobs, name });
         }
@@ -234,7 +236,7 @@ impl Source {
         for _ in 0..=MAX_NESTING {
             let ManifestOrIndex::Index(index) = self.parsed()? else { return Ok(self) };
             let chosen = index.select(platform).map_err(|e| ShipError::new(format!("{}: {e}", self.name)))?;
-            self.root = carrier.network().block_on(self.manifest(carrier, chosen))?;
+            self.root = carrier.wait(self.manifest(carrier, chosen))?;
         }
         Err(ShipError::new(format!("{}: indexes are nested more than {MAX_NESTING} deep", self.name)))
     }
@@ -261,7 +263,7 @@ impl Source {
     /// # Errors
     /// It is larger than 8 MiB, cannot be had, or is not what the descriptor says.
     pub fn config(&self, carrier: &Carrier, descriptor: &Descriptor) -> Result<Vec<u8>, ShipError> {
-        carrier.network().block_on(self.config_bytes(carrier, descriptor))
+        carrier.wait(self.config_bytes(carrier, descriptor))
     }
 
     /// As [`config`](Self::config), for who waits for the network already.
@@ -288,14 +290,15 @@ impl Source {
         carrier: &Carrier,
         descriptor: &Descriptor,
     ) -> Result<Box<dyn Read + Send>, ShipError> {
-        match &self.blobs {
-            Blobs::Registry(reference) => Ok(Box::new(carrier.registry().reader(reference, descriptor))),
-            Blobs::Layout(layout) => Ok(layout.blob(descriptor)?),
+        let reader: Box<dyn Read + Send> = match &self.blobs {
+            Blobs::Registry(reference) => return Ok(Box::new(carrier.reader(reference, descriptor))),
             Blobs::Derived { base, own, .. } if !own.contains_key(&descriptor.digest) => {
-                base.blob(carrier, descriptor)
+                return base.blob(carrier, descriptor);
             }
-            _ => Ok(Box::new(Checked::new(self.part(descriptor)?.reader(), descriptor))),
-        }
+            Blobs::Layout(layout) => layout.blob(descriptor)?,
+            _ => Box::new(Checked::new(self.part(descriptor)?.reader(), descriptor)),
+        };
+        Ok(Box::new(Stopping { reader, cancel: carrier.cancel().clone() }))
     }
 
     /// Where a blob of an archive is.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use yadokari::event::Events;
 use yadokari::image::{LayoutName, Platform, Reference};
+use yadokari::run::signals;
 use yadokari::ship::{Carrier, Place, ShipError, Shipped, Source};
 
 use super::flags::{Common, CopyFlags, PullFlags, PushFlags};
@@ -47,9 +48,17 @@ pub(super) fn with_carrier(
     let display = Display::open(options, env, Redactor::default(), Box::new(Bare), Sink::Stderr)?;
     let events = display.events();
     let settings = registries::config(registry, env)?;
-    let carrier = Carrier::new(&settings, &sources, env.work_dir.clone(), events.clone());
+    let cancel = signals::install_once()
+        .map_err(|e| Usage::new(format!("SIGTERM and SIGINT cannot be handled: {e}")))?;
+    let carrier = Carrier::new(&settings, &sources, env.work_dir.clone(), events.clone(), cancel.clone());
     let code = match carrier.map_err(Failed::from).and_then(|carrier| work(&carrier, &events)) {
         Ok(()) => 0,
+        // Whatever else went wrong by then did so because of it.
+        Err(_) if cancel.signal().is_some() => {
+            let message = format!("cancelled by {}", cancel.signal_name());
+            display.failure(&diagnostic::of_text(&message, None, display.color()));
+            1
+        }
         Err(error) => {
             display.failure(&diagnostic::of_text(&error.to_string(), error.help(), display.color()));
             1
