@@ -10,7 +10,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 
-use super::tar_reader::{Limits, TarError};
+use super::limits::Limits;
+use super::tar_error::TarError;
 use crate::image::DiffId;
 
 /// Bytes of tar handed from one thread to the next.

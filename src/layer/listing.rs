@@ -18,7 +18,7 @@ use super::capability::CAPABILITY;
 use super::decompress::{LayerSource, each_layer};
 use super::entry::{Content, Entry, Kind, Timestamp};
 use super::layer_path::split_last;
-use super::tar_reader::Limits;
+use super::limits::Limits;
 use super::unpack::UnpackError;
 use layers::Allowed;
 use regular::{Regular, Spool, read_whole};

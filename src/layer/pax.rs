@@ -1,8 +1,8 @@
 //! PAX records (POSIX.1-2008, pax, "pax Extended Header").
 
 use super::entry::Timestamp;
+use super::tar_error::TarError;
 use super::tar_fields::narrow;
-use super::tar_reader::TarError;
 
 /// What PAX records, and GNU's long names, say about the next entry.
 #[derive(Debug, Default)]

@@ -3,9 +3,10 @@
 use std::io::BufRead;
 
 use super::pax::decimal;
+use super::tar_error::TarError;
 use super::tar_fields::number;
 use super::tar_header::TAR_BLOCK;
-use super::tar_reader::{TarError, fill};
+use super::tar_reader::fill;
 
 /// A part of a sparse file that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

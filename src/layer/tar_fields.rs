@@ -1,7 +1,7 @@
 //! The fields of a tar header, of all writers there have been.
 
+use super::tar_error::TarError;
 use super::tar_header::TAR_BLOCK;
-use super::tar_reader::TarError;
 
 /// What stands before the NUL that ends a short text.
 pub(super) fn until_nul(field: &[u8]) -> &[u8] {

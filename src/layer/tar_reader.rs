@@ -4,101 +4,12 @@
 use std::io::{self, BufRead};
 
 use super::entry::{Kind, Timestamp};
+use super::limits::Limits;
 use super::pax::{self, Pax};
 use super::sparse::{self, Segment};
+use super::tar_error::TarError;
 use super::tar_fields::{check_sum, header_name, id, mode, number, until_nul};
 use super::tar_header::TAR_BLOCK;
-
-/// What a layer may ask for. The defaults are far above any real image.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Entries of one archive, and of all layers of an image.
-    pub entries: u64,
-    /// Bytes of one archive after decompression, with the holes of sparse files.
-    pub layer_size: u64,
-    /// Bytes of a path or link target, as Linux's `PATH_MAX`.
-    pub path: usize,
-    /// Directories above an entry.
-    pub depth: usize,
-    /// Bytes of the extended headers of one entry, as Go's `archive/tar` allows.
-    pub extended_header: u64,
-    /// Pieces of a sparse file.
-    pub sparse_pieces: usize,
-}
-
-/// Larger layers exist, and whoever uses them can say so; a small blob that fills a disk is
-/// stopped.
-const MAX_LAYER_SIZE: u64 = 64 << 30;
-
-/// Ten times the entries of the largest images. Each costs some hundred bytes of memory.
-const MAX_ENTRIES: u64 = 4_000_000;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            entries: MAX_ENTRIES,
-            layer_size: MAX_LAYER_SIZE,
-            path: 4096,
-            depth: 256,
-            extended_header: 1 << 20,
-            sparse_pieces: 1 << 16,
-        }
-    }
-}
-
-/// Why a tar stream cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum TarError {
-    /// The bytes below it could not be read, or are no valid compression.
-    #[error("{0}")]
-    Read(#[from] io::Error),
-    /// The stream ends inside an entry.
-    #[error("the tar ends in the middle of {place}")]
-    Truncated {
-        /// A header, or the content of an entry.
-        place: String,
-    },
-    /// A header makes no sense.
-    #[error("not a valid tar: {reason}")]
-    Invalid {
-        /// What is wrong.
-        reason: String,
-    },
-    /// A limit of [`Limits`].
-    #[error("the tar has {what}, more than the {limit} allowed")]
-    Limit {
-        /// What there is too much of.
-        what: String,
-        /// How much is allowed.
-        limit: u64,
-    },
-    /// More bytes than [`Limits::layer_size`].
-    #[error("it unpacks to more than the {} that --max-layer-size allows", binary(*limit))]
-    TooLarge {
-        /// How many are allowed.
-        limit: u64,
-    },
-    /// More entries than [`Limits::entries`].
-    #[error("it has more than the {limit} entries that --max-image-entries allows")]
-    TooMany {
-        /// How many are allowed.
-        limit: u64,
-    },
-    /// An entry of an unknown type.
-    #[error("'{path}' has the unknown tar type '{}'", char::from(*flag).escape_default())]
-    UnknownType {
-        /// The entry.
-        path: String,
-        /// Its type flag.
-        flag: u8,
-    },
-}
-
-impl TarError {
-    pub(super) fn invalid(reason: impl Into<String>) -> Self {
-        TarError::Invalid { reason: reason.into() }
-    }
-}
 
 /// One entry as the stream describes it. Paths are as written, not yet made safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -423,15 +334,6 @@ impl<R: BufRead> TarReader<R> {
             return Err(TarError::invalid("a path holds a NUL byte"));
         }
         Ok(path)
-    }
-}
-
-/// A number of bytes for people.
-fn binary(bytes: u64) -> String {
-    match bytes {
-        gib if gib >= 1 << 30 => format!("{:.1} GiB", gib as f64 / f64::from(1 << 30)),
-        mib if mib >= 1 << 20 => format!("{:.1} MiB", mib as f64 / f64::from(1 << 20)),
-        bytes => format!("{bytes} bytes"),
     }
 }
 

@@ -8,7 +8,8 @@ use super::{Children, Item, ItemKind, Listing, MAX_ACCOUNTS, capability, is_acco
 use crate::layer::decompress::{StreamError, TarStream};
 use crate::layer::entry::{Content, Kind};
 use crate::layer::layer_path::{LayerPath, classify, clean, follow, split_last};
-use crate::layer::tar_reader::{Limits, Piece, TarEntry, TarReader};
+use crate::layer::limits::Limits;
+use crate::layer::tar_reader::{Piece, TarEntry, TarReader};
 use crate::layer::tree_writer::failed;
 use crate::layer::unpack::{ApplyError, refused};
 use crate::layer::view::{join, resolve};
