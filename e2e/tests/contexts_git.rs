@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use pretty_assertions::assert_eq;
-use yadokari_e2e::{Build, Built, Place, WebServer, run_ok, scratch};
+use yadokari_e2e::{Build, Built, Internet, Place, Reply, WebServer, run_ok, scratch};
 
 /// A build of a repository's `Dockerfile`.
 fn build(context: &str) -> Build {
@@ -78,4 +78,37 @@ fn over_ssh() {
     }
     let log = std::fs::read_to_string(log).expect("ssh ran");
     assert!(log.contains("-p 2222 git@forge.example git-upload-pack"), "{log}");
+}
+
+#[test]
+fn submodules_as_far_as_they_are_wanted() {
+    let server = WebServer::start();
+    server.repository("inner.git", "echo 3 > b; git add .; git commit -qm inner\n");
+    let inner = server.repository_path("inner.git").display().to_string();
+    let script = format!(
+        "printf 'FROM scratch\nCOPY . /\n' > Dockerfile; git add .\n\
+         git -c protocol.file.allow=always submodule --quiet add {inner} lib\n\
+         git config -f .gitmodules submodule.lib.url ../inner.git; git commit -qam outer\n"
+    );
+    let context = server.repository("outer.git", &script).replace("http://", "git://");
+    for (flag, there) in [("true", true), ("false", false)] {
+        let with = build(&context).env("GIT_PULL_METHOD", "http");
+        let built = with.flag(&format!("--git=recurse-submodules={flag}")).run(Place::Overlay);
+        let layer = built.succeeded().image().layer(-1);
+        let paths = layer.paths();
+        assert_eq!(paths.contains(&"lib/b"), there, "{flag}: {paths:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for() {
+    let server = WebServer::start();
+    let url = repository(&server).replace(&format!("http://{}", server.host()), "git://git.example");
+    let port = server.host().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let internet = Internet::with(&["git.example"]);
+    internet.serve("git.example", move |_| Reply::Forward(port));
+    let build = || build(&url).env("HTTPS_PROXY", &internet.proxy());
+    let refused = build().run(Place::Overlay);
+    assert!(refused.failed(1).contains("certificate"), "{}", refused.finished.output());
+    holds(&build().flag("--git=insecure-skip-tls=true").run(Place::Overlay), "1");
 }

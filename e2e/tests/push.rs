@@ -183,6 +183,11 @@ fn rights_are_tried_before_the_first_step() {
         let wrong = registry.docker_config_for("builder:wrong");
         let build = Build::new("FROM busybox\nRUN true\n").push(&registry, "app:1").docker_config(&wrong);
         build.run(Place::Overlay).failed(1);
+
+        let late = Build::new("FROM busybox\nRUN echo the step ran\n").push(&registry, "app:1");
+        let late = late.flag("--skip-push-permission-check").run(Place::Overlay);
+        assert!(late.failed(1).contains(&registry.host()), "{}", late.finished.stderr);
+        assert!(late.finished.output().contains("the step ran\n"), "{}", late.finished.output());
     }
 }
 
