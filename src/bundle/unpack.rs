@@ -42,7 +42,7 @@ pub fn unpack(
         let (layers, ids) = (manifest.layers.len(), diff_ids.len());
         return Err(ShipError::new(format!("{name} has {layers} layers, and its config {ids} diff ids")));
     }
-    let mut made = Made::new(carrier);
+    let mut made = Made::whole(carrier);
     let rootfs = begin(bundle, &mut made)?;
     let layers = manifest.layers.iter().zip(diff_ids).map(|(layer, diff_id)| {
         let reader = source.blob(carrier, layer)?;

@@ -1,4 +1,4 @@
-//! What a command makes on disk, removed again where a signal ends the command.
+//! What a command makes on disk, removed again where it does not become whole.
 
 use std::fs;
 use std::io;
@@ -9,11 +9,12 @@ use crate::event::Events;
 use crate::rootfs::remove_tree;
 use crate::run::Cancel;
 
-/// Files and directories that were not there before. Dropped after somebody asked for the
-/// end, it removes them, unless they are kept; after a failure they stay, to be looked at or gone on with.
+/// Files and directories that were not there before. Dropped, it removes them, unless they are kept.
 pub(crate) struct Made {
     events: Events,
     cancel: Cancel,
+    /// Whether a failure leaves what another attempt goes on with.
+    resumes: bool,
     files: Vec<PathBuf>,
     trees: Vec<PathBuf>,
     /// Those around them, from the top; only empty ones are removed, for others may use them too.
@@ -21,10 +22,18 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Nothing yet.
-    pub(crate) fn new(carrier: &Carrier) -> Self {
+    /// Nothing yet of what is of no use before it is whole.
+    pub(crate) fn whole(carrier: &Carrier) -> Self {
         let (events, cancel) = (carrier.events().clone(), carrier.cancel().clone());
-        Made { events, cancel, files: Vec::new(), trees: Vec::new(), around: Vec::new() }
+        Made { events, cancel, resumes: false, files: Vec::new(), trees: Vec::new(), around: Vec::new() }
+    }
+
+    /// Nothing yet of what stays after a failure, since another attempt finds its parts there; a signal
+    /// removes it.
+    pub(crate) fn in_parts(carrier: &Carrier) -> Self {
+        let mut made = Made::whole(carrier);
+        made.resumes = true;
+        made
     }
 
     /// Makes a directory and those above it that are missing.
@@ -66,7 +75,7 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        if self.cancel.signal().is_none() {
+        if self.resumes && self.cancel.signal().is_none() {
             return;
         }
         for path in &self.files {

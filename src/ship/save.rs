@@ -26,7 +26,7 @@ pub(super) fn layout(
 ) -> Result<Shipped, ShipError> {
     let tree = carrier.wait(Tree::read(carrier, source))?;
     let blobs = directory.join("blobs").join("sha256");
-    let mut made = Made::new(carrier);
+    let mut made = Made::in_parts(carrier);
     made.directory(&blobs).map_err(|e| ShipError::new(format!("cannot create {}: {e}", blobs.display())))?;
     // What is added to a layout that was there is of use when it is asked for again, and nothing names it.
     if fs::symlink_metadata(directory.join("index.json")).is_err() {

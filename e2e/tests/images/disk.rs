@@ -169,6 +169,10 @@ fn damage_is_found_and_leaves_no_tag() {
         let index = read_json(&copied.join("index.json"));
         assert_eq!(index["manifests"], serde_json::json!([]), "nothing is named that is not whole");
     }
+    let bundle = out.path().join("bundle");
+    let finished = yadokari(&["unpack", &text(&layout), &text(&bundle)]);
+    assert_eq!(finished.code, 1, "{}", finished.stderr);
+    assert!(finished.stderr.contains(&layer) && !bundle.exists(), "{}", finished.stderr);
     let finished = yadokari(&["push", "/nowhere", "-d", &registry.reference("app:1")]);
     assert!(finished.stderr.contains("no OCI layout and no archive"), "{}", finished.stderr);
     let finished = yadokari(&["push", &text(&layout)]);
