@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// Bytes a word may expand to. Bounds memory where a file doubles a variable line by line; the
 /// kernel takes no more than 128 KiB in one variable anyway.
-pub(super) const MAX_RESULT: usize = 16 << 20;
+pub(super) const MAX_RESULT: usize = 4 << 20;
 
 /// A word that cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
