@@ -76,7 +76,7 @@ pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Resul
     };
     report.findings_are_errors = chosen.error;
     let mut linter = Linter::new(chosen);
-    check_text(&dockerfile, report.errors.first().map(|e| e.span.start), &mut linter);
+    check_text(&dockerfile, &mut linter);
     if report.errors.is_empty() {
         let bases = match lookup {
             BaseLookup::Fetch => &mut Fetched::open(config, events)? as &mut dyn Configs,
@@ -101,7 +101,7 @@ pub(super) fn check_build(
     let given = inputs.arguments.given(OPTIONS);
     let chosen = options(inputs.dockerfile, given).map_err(|error| Error::Dockerfile(vec![*error]))?;
     let mut linter = Linter::new(chosen);
-    check_text(inputs.dockerfile, None, &mut linter);
+    check_text(inputs.dockerfile, &mut linter);
     let survey = Survey { inputs, all_stages: false, ignore: ignore(context) };
     // The plan has asked for all of them.
     let mut known = |image: &FromImage, platform: &Platform| {

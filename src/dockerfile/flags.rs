@@ -21,12 +21,12 @@ impl RawFlag {
 /// The flags at the start of a range, and where the arguments after them begin.
 ///
 /// Flags are words that begin with `--`; `--` alone ends them. Single and double quotes are
-/// equal here, and a backslash escapes everywhere, whatever the Dockerfile's escape character.
-pub(super) fn split(line: &Line, range: Range<usize>) -> (Vec<RawFlag>, Range<usize>) {
+/// equal here, and the escape character escapes in both.
+pub(super) fn split(line: &Line, range: Range<usize>, escape: char) -> (Vec<RawFlag>, Range<usize>) {
     let mut flags = Vec::new();
     let mut rest = line.trim(range);
     while line.slice(rest.clone()).starts_with("--") {
-        let (text, length) = unquote(line.slice(rest.clone()));
+        let (text, length) = unquote(line.slice(rest.clone()), escape);
         let word = rest.start..rest.start + length;
         rest = line.trim(word.end..rest.end);
         if text == "--" {
@@ -38,7 +38,7 @@ pub(super) fn split(line: &Line, range: Range<usize>) -> (Vec<RawFlag>, Range<us
 }
 
 /// The first word without quotes and escapes, and its length as written.
-fn unquote(text: &str) -> (String, usize) {
+fn unquote(text: &str, escape: char) -> (String, usize) {
     let mut word = String::new();
     let mut quote = None;
     let mut chars = text.char_indices();
@@ -48,7 +48,7 @@ fn unquote(text: &str) -> (String, usize) {
             None if char == '\'' || char == '"' => quote = Some(char),
             Some(open) if char == open => quote = None,
             // An escape at the very end escapes nothing and is dropped.
-            _ if char == '\\' => word.extend(chars.next().map(|(_, escaped)| escaped)),
+            _ if char == escape => word.extend(chars.next().map(|(_, escaped)| escaped)),
             _ => word.push(char),
         }
     }
@@ -187,9 +187,24 @@ mod tests {
         ] {
             let mut line = Line::default();
             line.push(text, 0);
-            let (found, range) = split(&line, 0..text.len());
+            let (found, range) = split(&line, 0..text.len(), '\\');
             let found: Vec<_> = found.iter().map(|flag| flag.text.as_str()).collect();
             assert_eq!((found.as_slice(), line.slice(range)), (flags, rest), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn escapes_with_the_escape_character_of_the_file() {
+        for (text, flag, rest) in [
+            ("--x=a` b c", "--x=a b", "c"),
+            ("--x=C:\\a\\ c", "--x=C:\\a\\", "c"),
+            ("--x=\"a`\"b\" c", "--x=a\"b", "c"),
+            ("--x`", "--x", ""),
+        ] {
+            let mut line = Line::default();
+            line.push(text, 0);
+            let (found, range) = split(&line, 0..text.len(), '`');
+            assert_eq!((found[0].text.as_str(), line.slice(range)), (flag, rest), "{text:?}");
         }
     }
 }

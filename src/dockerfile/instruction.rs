@@ -28,6 +28,24 @@ pub struct Dockerfile {
     pub stages: Vec<Stage>,
     /// What is questionable but no error.
     pub warnings: Vec<super::checks::Finding>,
+    /// Where BuildKit would have stopped reading; none if nothing is wrong.
+    pub stop: Option<Stop>,
+}
+
+/// Where BuildKit stops reading a Dockerfile that is wrong: its checks see nothing after it.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// The parser did not get through: nothing is checked.
+    Syntax,
+    /// An instruction is wrong.
+    Instruction {
+        /// Its first byte.
+        at: usize,
+        /// What checks find in it before it is read.
+        findings: Vec<super::checks::Finding>,
+        /// The comment lines above it, `#` left out.
+        comments: Vec<Word>,
+    },
 }
 
 /// A `FROM` and the instructions up to the next.

@@ -1,29 +1,58 @@
 //! Upper and lower case of instructions and stage names.
 
-use super::{Finding, Linter, about, about_stage, rule};
-use crate::dockerfile::{Dockerfile, Source, Span, Stage};
+use super::{Finding, Linter, about, about_stage, first_line, rule};
+use crate::dockerfile::{Dockerfile, Source, Span, Stage, Word, unicode};
 
 /// The name of a stage, and `AS`.
 pub(super) fn check_from(source: &Source, stage: &Stage, linter: &mut Linter) {
-    if let Some(name) = &stage.name {
-        let written = source.slice(name.span);
-        if written.to_lowercase() != written {
-            let message = format!("the stage name `{written}` is not in lower case");
-            let finding = Finding::new(&rule::STAGE_NAME_CASING, source, stage.lines, name.span, message);
-            let help = format!("write `{}`", name.text);
-            linter.report_below(&stage.comments, finding.with_help(help));
-        }
+    let keyword = Word { text: stage.keyword.clone(), span: first_line(source, stage.span) };
+    let words = From { source, keyword: &keyword, lines: stage.lines };
+    let name = stage.name.as_ref().map(|name| words.name(source.slice(name.span), name.span));
+    let sign = stage.as_keyword.as_deref().map(|sign| words.sign(sign));
+    for finding in [name, sign].into_iter().flatten().flatten() {
+        linter.report_below(&stage.comments, finding);
     }
-    // Mixed case of FROM itself is ConsistentInstructionCasing's affair.
-    let cased = match (is_lower(&stage.keyword), is_upper(&stage.keyword)) {
-        (true, _) => str::to_lowercase as fn(&str) -> String,
-        (false, true) => str::to_uppercase,
-        (false, false) => return,
-    };
-    if let Some(keyword) = stage.as_keyword.as_deref().filter(|k| cased(k) != *k) {
-        let message = format!("`{keyword}` is not in the case of `{}`", stage.keyword);
-        let finding = about_stage(&rule::FROM_AS_CASING, source, stage, message);
-        linter.report_below(&stage.comments, finding.with_help(format!("write `{}`", cased(keyword))));
+}
+
+/// The same of a `FROM` that cannot be read: its third word is taken for a name, if it is the last.
+pub(super) fn of_unread(source: &Source, keyword: &Word, words: &[Word], lines: Span) -> Vec<Finding> {
+    let from = From { source, keyword, lines };
+    let name = words.get(2).filter(|_| words.len() == 3);
+    let name = name.and_then(|name| from.name(&name.text, name.span));
+    let sign = words.get(1).filter(|_| words.len() >= 3).and_then(|sign| from.sign(&sign.text));
+    name.into_iter().chain(sign).collect()
+}
+
+/// A `FROM` whose words are looked at.
+struct From<'a> {
+    source: &'a Source,
+    keyword: &'a Word,
+    lines: Span,
+}
+
+impl From<'_> {
+    fn name(&self, written: &str, span: Span) -> Option<Finding> {
+        let lower = unicode::lower(written);
+        if lower == written {
+            return None;
+        }
+        let message = format!("the stage name `{written}` is not in lower case");
+        let finding = Finding::new(&rule::STAGE_NAME_CASING, self.source, self.lines, span, message);
+        Some(finding.with_help(format!("write `{lower}`")))
+    }
+
+    /// Mixed case of FROM itself is ConsistentInstructionCasing's affair.
+    fn sign(&self, written: &str) -> Option<Finding> {
+        let keyword = self.keyword.text.as_str();
+        let cased = match (is_lower(keyword), is_upper(keyword)) {
+            (true, _) => written.to_lowercase(),
+            (false, true) => written.to_uppercase(),
+            (false, false) => return None,
+        };
+        let message = format!("`{written}` is not in the case of `{keyword}`");
+        let span = self.keyword.span;
+        let finding = Finding::new(&rule::FROM_AS_CASING, self.source, self.lines, span, message);
+        (cased != written).then(|| finding.with_help(format!("write `{cased}`")))
     }
 }
 

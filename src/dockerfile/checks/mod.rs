@@ -9,7 +9,7 @@ mod options;
 pub mod rule;
 mod stages;
 
-use super::{Diagnostic, Dockerfile, Instruction, InstructionKind, Source, Span, Stage};
+use super::{Diagnostic, Dockerfile, Instruction, InstructionKind, Source, Span, Stage, Stop, Word, unicode};
 
 pub use comments::description;
 pub use options::Options;
@@ -106,11 +106,18 @@ pub fn options(dockerfile: &Dockerfile, given: Option<&str>) -> Result<Options, 
     })
 }
 
-/// Runs the rules that need the text alone. `until` is where the first error stands: like
-/// BuildKit, rules look no further.
-pub fn check_text(dockerfile: &Dockerfile, until: Option<usize>, linter: &mut Linter) {
-    let before = |span: Span| until.is_none_or(|end| span.start < end);
-    for finding in dockerfile.warnings.iter().filter(|f| before(f.lines)) {
+/// Runs the rules that need the text alone: like BuildKit, no further than to the first error.
+pub fn check_text(dockerfile: &Dockerfile, linter: &mut Linter) {
+    let (end, last) = match &dockerfile.stop {
+        Some(Stop::Syntax) => return,
+        Some(Stop::Instruction { at, findings, comments }) => (Some(*at), Some((findings, comments))),
+        None => (None, None),
+    };
+    let before = |span: Span| end.is_none_or(|end| span.start < end);
+    // The parser finds these, and has got to the end.
+    let of_lines = |f: &&Finding| f.rule == &rule::NO_EMPTY_CONTINUATION;
+    let warnings = || dockerfile.warnings.iter();
+    for finding in warnings().filter(of_lines).chain(warnings().filter(|f| !of_lines(f) && before(f.lines))) {
         linter.report(finding.clone());
     }
     for instruction in dockerfile.global_args.iter().filter(|i| before(i.span)) {
@@ -123,26 +130,42 @@ pub fn check_text(dockerfile: &Dockerfile, until: Option<usize>, linter: &mut Li
             check_instruction(instruction, linter);
         }
     }
-    if until.is_none() {
+    if let Some((findings, comments)) = last {
+        findings.iter().for_each(|finding| linter.report_below(comments, finding.clone()));
+    } else {
         stages::check(dockerfile, linter);
         casing::check_all(dockerfile, linter);
+    }
+}
+
+/// What is found in an instruction that cannot be read, by its keyword and the words after its flags.
+pub(super) fn of_unread(source: &Source, keyword: &Word, words: &[Word], lines: Span) -> Vec<Finding> {
+    if unicode::is_same_word(&keyword.text, "MAINTAINER") {
+        let text = words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+        return vec![maintainer(source, lines, keyword.span, &text)];
+    }
+    match unicode::is_same_word(&keyword.text, "FROM") {
+        true => casing::of_unread(source, keyword, words, lines),
+        false => Vec::new(),
     }
 }
 
 fn check_instruction(instruction: &Instruction, linter: &mut Linter) {
     match &instruction.kind {
         InstructionKind::Maintainer(name) => {
-            let message = "MAINTAINER is deprecated";
-            let help = format!(
-                "write `LABEL org.opencontainers.image.authors=\"{}\"`",
-                name.text.replace('"', "\\\"")
-            );
-            let finding = about(&rule::MAINTAINER_DEPRECATED, instruction, message).with_help(help);
+            let Instruction { source, lines, span, .. } = instruction;
+            let finding = maintainer(source, *lines, first_line(source, *span), &name.text);
             linter.report_below(&instruction.comments, finding);
         }
         InstructionKind::Arg(declarations) => comments::check_arg(instruction, declarations, linter),
         _ => {}
     }
+}
+
+fn maintainer(source: &Source, lines: Span, span: Span, name: &str) -> Finding {
+    let help = format!("write `LABEL org.opencontainers.image.authors=\"{}\"`", name.replace('"', "\\\""));
+    Finding::new(&rule::MAINTAINER_DEPRECATED, source, lines, span, "MAINTAINER is deprecated")
+        .with_help(help)
 }
 
 /// A finding about a whole instruction; its first line is underlined.

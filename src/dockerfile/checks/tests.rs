@@ -4,9 +4,9 @@ use crate::dockerfile::parse_all;
 /// What the rules of the text find: rule and lines, in order.
 fn found(text: &str, given: &str) -> Vec<(&'static str, usize, usize)> {
     let source = Source::new("Dockerfile", text);
-    let (dockerfile, errors) = parse_all(&source);
+    let (dockerfile, _) = parse_all(&source);
     let mut linter = Linter::new(options(&dockerfile, Some(given)).unwrap());
-    check_text(&dockerfile, errors.first().map(|e| e.span.start), &mut linter);
+    check_text(&dockerfile, &mut linter);
     linter.findings.iter().map(|f| (f.rule.id, f.line_range().0, f.line_range().1)).collect()
 }
 
@@ -21,6 +21,17 @@ macro_rules! cases {
 }
 
 cases! {
+    an_instruction_that_is_wrong_is_checked_up_to_where_it_fails(""): [
+        "FROM a As b c\nRUN x\n" => [("FromAsCasing", 1, 1)];
+        "FROM a as 1B\n" => [("StageNameCasing", 1, 1), ("FromAsCasing", 1, 1)];
+        "FROM --x a as B\nMAINTAINER y\n" => [("StageNameCasing", 1, 1), ("FromAsCasing", 1, 1)];
+        "FROM x\n# check=skip=FromAsCasing\nFROM a as B c\n" => [];
+        "FROM a\nMAINTAINER\nFROM b as C\n" => [("MaintainerDeprecated", 2, 2)];
+        "MAINTAINER y\nFROM b as C\n" => [("MaintainerDeprecated", 1, 1)];
+        "FROM a\nFOO\nRUN \\\n\n x\nMAINTAINER y\n" => [("NoEmptyContinuation", 5, 5)];
+        "FROM a as B\nRUN \\\n\n x\nENV a\n" => [];
+        "FROM a as B\nCMD [1]\n" => [];
+    ]
     names_of_stages_are_in_lower_case(""): [
         "FROM a AS Build\n" => [("StageNameCasing", 1, 1)];
         "FROM a AS build\n" => [];
@@ -49,6 +60,7 @@ cases! {
     lines_are_whole(""): [
         "FROM a\nRUN \\\n\n b\n" => [("NoEmptyContinuation", 4, 4)];
         "FROM a\nRUN b \\\n\n\n" => [("NoEmptyContinuation", 4, 4)];
+        "FROM a\nrun b \\\n\n\n" => [("NoEmptyContinuation", 4, 4), ("ConsistentInstructionCasing", 2, 4)];
         "FROM a\nRUN b \\\n# c\n d\n" => [];
         "FROM a\nRUN <<E \\\n\n x\nbody\nE\n" => [("NoEmptyContinuation", 4, 4)];
         "FROM a\n\\\nrun \\\n# c\n x \\\n# d\n" => [("ConsistentInstructionCasing", 2, 6)];
@@ -83,7 +95,7 @@ cases! {
     nothing_is_found_after_an_error(""): [
         "FROM a AS B\nMAINTAINER me\nBAD\nMAINTAINER you\n" =>
             [("StageNameCasing", 1, 1), ("MaintainerDeprecated", 2, 2)];
-        "FROM a as b\nFROM a as 1\n" => [("FromAsCasing", 1, 1)];
+        "FROM a as b\nFROM a as 1\nFROM a as c\n" => [("FromAsCasing", 1, 1), ("FromAsCasing", 2, 2)];
     ]
     our_own(""): [
         "FROM a\nCMD ['a', 'b']\n" => [("JSONMisspelt", 2, 2)];
@@ -104,7 +116,7 @@ fn what_is_found_is_underlined() {
     ] {
         let (dockerfile, _) = parse_all(&Source::new("Dockerfile", text));
         let mut linter = Linter::new(Options::default());
-        check_text(&dockerfile, None, &mut linter);
+        check_text(&dockerfile, &mut linter);
         let [finding] = linter.findings.as_slice() else { panic!("{text:?}: {:?}", linter.findings) };
         let diagnostic = &finding.diagnostic;
         assert_eq!(diagnostic.source.slice(diagnostic.span), words, "{text:?}");

@@ -59,7 +59,7 @@ pub(super) fn cut(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<
         let Some(value) = value else {
             let message = format!("{name} needs a value for `{}`", statement.line.slice(key.clone()));
             let help = format!("write `{name} {}=value`", statement.line.slice(key.clone()));
-            report.error(statement.line.span(key), message, help);
+            report.syntax(statement.line.span(key), message, help);
             return None;
         };
         let (key, value) = (statement.line.word(key), statement.line.word(value));
@@ -75,7 +75,7 @@ pub(super) fn cut(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<
                     "quote values with blanks, `{name} NAME=\"a b\"`, or write the word as `{}=value`",
                     word.text
                 );
-                report.error(statement.line.span(word.range.clone()), message, help);
+                report.syntax(statement.line.span(word.range.clone()), message, help);
             }
         }
     }

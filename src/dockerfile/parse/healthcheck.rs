@@ -1,10 +1,9 @@
 //! `HEALTHCHECK`.
 
 use super::command::command;
-use super::statement::Statement;
+use super::statement::{Arguments, Statement};
 use crate::dockerfile::duration::{self, MILLISECOND};
 use crate::dockerfile::flags::{Flags, Takes};
-use crate::dockerfile::json;
 use crate::dockerfile::report::Report;
 use crate::dockerfile::{Command, HealthcheckInstruction, InstructionKind};
 use std::ops::Range;
@@ -14,6 +13,11 @@ const BLANKS: [char; 6] = ['\t', '\n', '\x0b', '\x0c', '\r', ' '];
 pub(super) fn healthcheck(statement: &Statement<'_>, report: &mut Report<'_>) -> Option<InstructionKind> {
     let (range, arguments) = first_argument(statement);
     let kind = statement.line.slice(range.clone());
+    // An array is looked at whatever the check is.
+    let words = match statement.arguments(arguments.clone(), report)? {
+        Arguments::Json(words) => words.len(),
+        Arguments::Text(text) => text.len(),
+    };
     let instruction = match kind.to_uppercase().as_str() {
         "" => {
             statement.missing("`CMD` and a command, or `NONE`", "HEALTHCHECK CMD curl -f localhost", report);
@@ -21,8 +25,7 @@ pub(super) fn healthcheck(statement: &Statement<'_>, report: &mut Report<'_>) ->
         }
         "NONE" => {
             statement.warn_of_flags(report);
-            let is_empty_list = json::strings(statement.line.slice(arguments.clone())) == Ok(Vec::new());
-            if !arguments.is_empty() && !is_empty_list {
+            if words > 0 {
                 let span = statement.line.span(arguments);
                 report.error(span, "nothing can follow HEALTHCHECK NONE", "remove it");
                 return None;

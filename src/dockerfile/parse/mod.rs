@@ -12,25 +12,26 @@ mod tree;
 
 pub use tree::{Node, parse_tree};
 
-use super::checks::{Finding, rule};
+use super::checks::{self, Finding, rule};
 use super::directive::{self, Directives};
 use super::heredoc::{self, Opening};
 use super::lines::{self, Line, MAX_LINE, PhysicalLine, PhysicalLines};
 use super::report::Report;
-use super::{Diagnostic, Dockerfile, Heredoc, Instruction, InstructionKind, Source, Span, Word};
+use super::words;
+use super::{Diagnostic, Dockerfile, Heredoc, Instruction, InstructionKind, Source, Span, Stop, Word};
 use statement::{Parsed, Statement};
 
 /// Parses a Dockerfile.
 ///
 /// # Errors
-/// Everything that is wrong, in the order of the text.
+/// Everything that is wrong: first what no parser gets past, each in the order of the text.
 pub fn parse(source: &Source) -> Result<Dockerfile, Vec<Diagnostic>> {
     let (dockerfile, errors) = parse_all(source);
     if errors.is_empty() { Ok(dockerfile) } else { Err(errors) }
 }
 
 /// Parses a Dockerfile and goes on after errors: what could be read, without the instructions
-/// that are wrong, and everything that is wrong, in the order of the text. Without errors the
+/// that are wrong, and everything that is wrong, in the order of [`parse`]. Without errors the
 /// Dockerfile is whole.
 pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
     let mut reader = Reader::new(source, '\\', Directives::default());
@@ -42,6 +43,7 @@ pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
         global_args: Vec::new(),
         stages: Vec::new(),
         warnings: Vec::new(),
+        stop: None,
     };
     let mut place = Place::Head;
     let mut is_empty = true;
@@ -58,6 +60,12 @@ pub fn parse_all(source: &Source) -> (Dockerfile, Vec<Diagnostic>) {
             }
             None => {}
         }
+        if dockerfile.stop.is_none() && !reader.report.errors.is_empty() {
+            dockerfile.stop = Some(reader.stop(&logical));
+        }
+    }
+    if !reader.report.syntax.is_empty() {
+        dockerfile.stop = Some(Stop::Syntax);
     }
     if is_empty {
         reader.no_instructions();
@@ -90,8 +98,7 @@ pub fn parse_trigger(source: &Source, escape: char) -> Result<Instruction, Vec<D
             None => {}
         }
     }
-    let has_errors = !reader.report.errors.is_empty();
-    if !has_errors && found.len() != 1 {
+    if !reader.report.has_errors() && found.len() != 1 {
         let whole = Span::new(0, source.text().len());
         let message = format!("a trigger is one instruction, not {}", found.len());
         reader.report.error(whole, message, "the image that sets it has to be changed");
@@ -158,9 +165,17 @@ impl<'s> Reader<'s> {
     }
 
     fn finish(self) -> (Vec<Finding>, Vec<Diagnostic>) {
-        let Report { mut errors, warnings, .. } = self.report;
-        errors.sort_by_key(|error| error.span.start);
-        (warnings, errors)
+        let mut report = self.report;
+        (std::mem::take(&mut report.warnings), report.into_errors())
+    }
+
+    /// What checks find in an instruction that is wrong.
+    fn stop(&self, logical: &Logical) -> Stop {
+        let statement = Statement::split(&logical.line, 0..logical.line.text().len(), self.escape);
+        let lines = Span::new(logical.start, self.last_line().end);
+        let words = words::split(statement.line, statement.rest.clone());
+        let findings = checks::of_unread(self.source, &statement.keyword_word(), &words, lines);
+        Stop::Instruction { at: statement.span().start, findings, comments: logical.comments.clone() }
     }
 
     /// The last physical line read so far, without its line ending.
@@ -170,12 +185,13 @@ impl<'s> Reader<'s> {
         let before = &bytes[..end.saturating_sub(1)];
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let ending = bytes[start..].iter().rev().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        Span::new(start, end - ending)
+        // Of an empty line its ending, so that the span tells that the line belongs to it.
+        Span::new(start, (end - ending).max((start + 1).min(end)))
     }
 
     fn no_instructions(&mut self) {
         let help = "begin with `FROM` and the image to build on, or `FROM scratch`";
-        self.report.error(Span::default(), "the Dockerfile has no instructions", help);
+        self.report.syntax(self.last_line(), "the Dockerfile has no instructions", help);
     }
 
     /// The next logical line that holds an instruction.
@@ -259,7 +275,7 @@ impl<'s> Reader<'s> {
                         _ => {
                             let message = format!("`{}` cannot be the escape character", value.text);
                             let help = "it is a backslash or a backtick: # escape=`";
-                            self.report.error(value.span, message, help);
+                            self.report.syntax(value.span, message, help);
                         }
                     }
                 }
@@ -267,7 +283,7 @@ impl<'s> Reader<'s> {
             }
             Ok(None) => false,
             Err(error) => {
-                self.report.errors.push(*error);
+                self.report.syntax.push(*error);
                 true
             }
         }
@@ -317,7 +333,7 @@ impl<'s> Reader<'s> {
             }
             Err(error) => {
                 let message = format!("a heredoc's delimiter cannot be read: {error}");
-                self.report.error(statement.span(), message, "close its quote");
+                self.report.syntax(statement.span(), message, "close its quote");
                 Vec::new()
             }
         }
@@ -330,7 +346,7 @@ pub(super) fn report_long_line(line: PhysicalLine, report: &mut Report<'_>) {
     let message = format!("this line has {length} bytes, more than the {MAX_LINE} allowed");
     // The whole line would bury the message.
     let span = Span::new(line.start, line.start);
-    report.error(span, message, "break it with a continuation, or COPY a file instead");
+    report.syntax(span, message, "break it with a continuation, or COPY a file instead");
 }
 
 /// The first word of a directive's value, all that BuildKit looks at: the image of

@@ -60,7 +60,7 @@ impl<'l> Statement<'l> {
     pub(super) fn split(line: &'l Line, range: Range<usize>, escape: char) -> Self {
         let whole = line.trim(range);
         let (keyword, rest) = words::split_first(line, whole.clone());
-        let (flags, rest) = flags::split(line, rest.unwrap_or(whole.end..whole.end));
+        let (flags, rest) = flags::split(line, rest.unwrap_or(whole.end..whole.end), escape);
         Statement { line, escape, rest, keyword, flags, whole }
     }
 
@@ -73,6 +73,11 @@ impl<'l> Statement<'l> {
     /// The keyword as written.
     pub(super) fn keyword(&self) -> &str {
         self.line.slice(self.keyword.clone())
+    }
+
+    /// The keyword with its place.
+    pub(super) fn keyword_word(&self) -> Word {
+        self.line.word(self.keyword.clone())
     }
 
     /// From the keyword to the end of the line.
@@ -267,7 +272,7 @@ impl<'l> Statement<'l> {
             Err(NoStrings::NotAnArray) => Some(Arguments::Text(range)),
             Err(NoStrings::Element(found)) => {
                 let message = "an array here can hold only strings";
-                report.error(self.line.span(at(found)), message, "put it in double quotes");
+                report.syntax(self.line.span(at(found)), message, "put it in double quotes");
                 None
             }
         }

@@ -5,7 +5,7 @@ use super::*;
 fn errors_tell_place_and_way_out() {
     let cases: &[(&str, &[(&str, &str)])] = &[
         ("", &[("", "has no instructions")]),
-        ("# only a comment\n", &[("", "has no instructions")]),
+        ("# one\n# only a comment\n", &[("# only a comment", "has no instructions")]),
         ("ARG A\n", &[("", "has no stage")]),
         ("RUN a\nRUN b\n", &[("RUN a", "before the first FROM")]),
         ("FROM a\nRUM b", &[("RUM", "did you mean `RUN`?")]),
@@ -30,6 +30,10 @@ fn errors_tell_place_and_way_out() {
         ("FROM a\nRUN --security=x x", &[("x", "sandbox or insecure")]),
         ("FROM a\nRUN --mount=from=$X,target=/x x", &[("from=$X,target=/x", "cannot have variables")]),
         ("FROM a\nRUN --device=a,b x", &[("a,b", "a device has no option `b`")]),
+        ("FROM a\nRUN --mount= x", &[("", "nothing is given")]),
+        ("FROM a\nRUN --device= x", &[("", "nothing is given")]),
+        ("FROM a\nHEALTHCHECK NONE [1]", &[("1", "only strings")]),
+        ("FOO\nFROM a\nENV B", &[("B", "write `ENV B=value`"), ("FOO", "no instruction")]),
         ("FROM a\nHEALTHCHECK NONE [\"a\"]", &[("[\"a\"]", "nothing can follow")]),
         ("FROM a\nHEALTHCHECK CMD\u{a0}x", &[("CMD\u{a0}x", "knows no")]),
         ("FROM a\nRUN <<EOF\na", &[("<<EOF", "only `EOF`")]),

@@ -10,7 +10,7 @@ fn report(text: &str, error: bool) -> CheckReport {
     let source = yadokari::dockerfile::Source::new("./app/Docker,file %", text);
     let (dockerfile, errors) = parse_all(&source);
     let mut linter = Linter::new(Options::default());
-    check_text(&dockerfile, None, &mut linter);
+    check_text(&dockerfile, &mut linter);
     CheckReport {
         source,
         findings: linter.findings,
