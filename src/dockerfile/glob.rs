@@ -9,7 +9,7 @@ pub struct BadPattern;
 /// anything but a slash, `[a-z]` and `[^a-z]` one character, a backslash escapes.
 ///
 /// # Errors
-/// The pattern is not well-formed; also told where the name does not match anyway.
+/// The pattern is not well-formed up to the star after which the name cannot match any more.
 pub fn go_match(pattern: &[u8], name: &[u8]) -> Result<bool, BadPattern> {
     let mut pattern = pattern;
     let mut name = name;
@@ -35,20 +35,23 @@ pub fn go_match(pattern: &[u8], name: &[u8]) -> Result<bool, BadPattern> {
         }
         match found {
             Some(left) => name = left,
-            None => return check(pattern).map(|()| false),
+            None => return Ok(false),
         }
     }
     Ok(name.is_empty())
 }
 
-/// Whether a pattern is well-formed.
-fn check(mut pattern: &[u8]) -> Result<(), BadPattern> {
+/// Whether a pattern is well-formed to its end. One that is not matches nothing, but
+/// [`go_match`] tells only where a name gets that far.
+pub fn is_well_formed(mut pattern: &[u8]) -> bool {
     while !pattern.is_empty() {
         let (_, chunk, rest) = next_chunk(pattern);
-        match_chunk(chunk, b"")?;
+        if match_chunk(chunk, b"").is_err() {
+            return false;
+        }
         pattern = rest;
     }
-    Ok(())
+    true
 }
 
 /// Whether stars begin the pattern, what stands up to the next star, and the rest.
@@ -233,6 +236,11 @@ mod tests {
             ("a/b[", "x", None),
             ("a\\", "a", None),
             ("[\\", "a", None),
+            ("[a*[", "b", None),
+            ("a*[", "a", None),
+            ("a*[", "ab", None),
+            ("b*[", "ab", Some(false)),
+            ("b*[-]", ".", Some(false)),
         ] {
             let found = go_match(pattern.as_bytes(), name.as_bytes()).ok();
             assert_eq!(found, expected, "{pattern} {name}");

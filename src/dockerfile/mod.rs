@@ -59,7 +59,7 @@ mod tests;
 pub use device::Device;
 pub use duration::go_duration;
 pub use expand::{ExpandError, Expander, Lookup};
-pub use glob::{BadPattern, clean, go_match};
+pub use glob::{BadPattern, clean, go_match, is_well_formed};
 pub use ignore::{IgnoreError, IgnoreMatcher, IgnoreRule, ParentMatches};
 pub use instruction::*;
 pub use mount::{Mount, MountError, MountType, Sharing};

@@ -1,6 +1,6 @@
 //! From a source as written to the paths it means.
 
-use crate::dockerfile::go_match;
+use crate::dockerfile::{BadPattern, go_match, is_well_formed};
 use crate::layer::{NodeKind, join, resolve};
 
 use super::missing::missing;
@@ -52,7 +52,9 @@ fn matches(source: &SourceTree<'_>, pattern: &[u8]) -> Result<Vec<Vec<u8>>, Copy
     let start = parts[..literal].join(&b'/');
     let base = follow(source, &start)?.path;
     let mut walk = Walk { source, pattern, parts: &parts[literal..], found: Vec::new() };
-    walk.matches(&parts[literal..].join(&b'/'), b"")?;
+    if !is_well_formed(&walk.parts.join(&b'/')) {
+        return Err(walk.malformed(BadPattern));
+    }
     if is_directory(source, &base)? {
         walk.directory(&base, &[])?;
     }
@@ -102,10 +104,14 @@ impl Walk<'_> {
     }
 
     fn matches(&self, pattern: &[u8], path: &[u8]) -> Result<bool, CopyError> {
-        go_match(pattern, path).map_err(|e| CopyError::Pattern {
+        go_match(pattern, path).map_err(|e| self.malformed(e))
+    }
+
+    fn malformed(&self, error: BadPattern) -> CopyError {
+        CopyError::Pattern {
             pattern: shown(self.pattern),
-            reason: format!("{e} (with --compat it matches nothing, as in BuildKit)"),
-        })
+            reason: format!("{error} (with --compat it matches nothing, as in BuildKit)"),
+        }
     }
 }
 

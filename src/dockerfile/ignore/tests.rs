@@ -102,6 +102,10 @@ fn as_go_matches() {
         ("*x", "xxx", true),
         ("a\\\\", "a\\", true),
         ("a/*.txt**", "a/file.txt", true),
+        // Only as far as "." matches is it checked as `filepath.Match` has it.
+        ("b*/[-]", "b/-", true),
+        ("b*/[a-]", "bc/-", true),
+        ("b*/[]a]", "b/]", true),
         ("dist/*.whl", "dist/proxy.py-2.4.0rc3.dev36+g08acad9-py3-none-any.whl", true),
     ] {
         assert_eq!(matcher(&[pattern]).matches(path), expected, "{pattern} {path}");
