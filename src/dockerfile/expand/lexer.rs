@@ -203,7 +203,7 @@ impl<'t> Lexer<'t> {
     fn possible_heredoc(&mut self) -> &'t str {
         let rest = &self.text[self.at..];
         let length = match rest.strip_prefix("<<") {
-            Some(after) => rest.len() - after.trim_start_matches(['\t', '\n', '\r', ' ']).len(),
+            Some(after) => rest.len() - after.trim_start_matches(['\t', '\r', ' ']).len(),
             None => 1,
         };
         self.at += length;

@@ -1,5 +1,15 @@
 use super::*;
 
+#[test]
+fn nothing_to_do_is_told_of_the_last_line() {
+    for (text, line) in
+        [("", 1), ("# a", 1), ("# a\n", 1), ("# a\n# b\n\n", 3), ("# a\r\n# b", 2), ("\n\n", 2)]
+    {
+        let errors = parse(&Source::new("Dockerfile", text)).unwrap_err();
+        assert_eq!(errors[0].positions().0.0, line, "{text:?}");
+    }
+}
+
 /// Each case: the text, and for every error the underlined words and a part of message or help.
 #[test]
 fn errors_tell_place_and_way_out() {

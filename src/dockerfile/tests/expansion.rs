@@ -136,6 +136,8 @@ fn errors_point_at_the_place() {
 fn splits_words_after_expansion() {
     for (text, expected) in [
         ("a b", &["a", "b"][..]),
+        ("a<< b", &["a<< b"]),
+        ("a<<\nb", &["a<<", "b"]),
         ("a$BLANKS-", &["a", "x", "y", "-"]),
         ("\"a$BLANKS\"b c", &["a x  y b", "c"]),
         ("a\\ b", &["a b"]),
