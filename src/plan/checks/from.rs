@@ -62,9 +62,15 @@ impl Walk<'_, '_> {
                 nameless.get_or_insert(wrong(&stage.base, message));
                 Base::Scratch
             });
+            let replaced = stage.name.as_ref().and_then(|name| self.context_named(&name.text));
+            let base = match replaced {
+                Some((name, context)) => Base::Image(FromImage::Named(name.clone(), context.clone())),
+                None => base,
+            };
             self.looked.push(Looked {
                 stage,
                 base,
+                replaced: replaced.is_some(),
                 platform,
                 config: None,
                 triggers: Vec::new(),

@@ -112,6 +112,8 @@ enum Base {
 struct Looked<'a> {
     stage: &'a Stage,
     base: Base,
+    /// Whether a build context of its name stands in for it.
+    replaced: bool,
     /// The platform of `--platform`.
     platform: Option<Platform>,
     /// The base image's config, if it has one and it is known.
@@ -262,7 +264,9 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// Goes through the instructions of all stages that count, in order.
     fn stages(&mut self) -> Result<(), Box<Diagnostic>> {
         for number in 0..self.looked.len() {
-            if !self.looked[number].reached && !self.survey.all_stages {
+            // What is replaced is looked at only where every stage is, as in BuildKit.
+            let (reached, replaced) = (self.looked[number].reached, self.looked[number].replaced);
+            if (!reached || replaced) && !self.survey.all_stages {
                 continue;
             }
             let mut state = self.start(number);

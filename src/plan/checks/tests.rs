@@ -13,10 +13,12 @@ struct Given<'a> {
     target: Option<&'a str>,
     all_stages: bool,
     ignore: &'a str,
+    /// The name of a build context that is the image `java`.
+    context: &'a str,
 }
 
 fn given(text: &str) -> Given<'_> {
-    Given { text, args: &[], target: None, all_stages: true, ignore: "" }
+    Given { text, args: &[], target: None, all_stages: true, ignore: "", context: "none" }
 }
 
 /// The images there are: `java` with a variable, `shell` with a SHELL, `arm` for another
@@ -46,11 +48,12 @@ fn run(given: Given<'_>) -> (Linter, Limits) {
     let dockerfile = parse(&Source::new("Dockerfile", given.text)).unwrap_or_else(|e| panic!("{}", e[0]));
     let args: Vec<_> = given.args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let platform: Platform = "linux/amd64".parse().unwrap();
+    let java = NamedContext::Image("java".parse().unwrap());
     let inputs = Inputs {
         dockerfile: &dockerfile,
         arguments: &Arguments::new(&args, &platform),
         target: given.target,
-        contexts: &BTreeMap::new(),
+        contexts: &BTreeMap::from([(given.context.to_owned(), java)]),
         platform_given: false,
     };
     let matcher = IgnoreMatcher::parse(given.ignore).unwrap();
@@ -149,6 +152,9 @@ cases! {
             [("UndefinedVar", 2, 2), ("UndefinedVar", 3, 3), ("UndefinedVar", 4, 4), ("UndefinedVar", 5, 5)];
         given("FROM a\nEXPOSE 80$a\nCMD [\"$b\"]\nHEALTHCHECK CMD $c\n") => [];
         given("FROM java\nENV X=$JAVA_HOME\n") => [];
+        Given { context: "java", ..given("FROM arm AS java\nENV X=$JAVA_HOME Y=$Z\n") } => [("UndefinedVar", 2, 2)];
+        Given { context: "java", all_stages: false, ..given("FROM arm AS java\nENV X=$Y\n") } => [];
+        Given { context: "java", all_stages: false, ..given("FROM arm AS java\nENV X=$Y\nFROM a\nCOPY --from=0 /x /y\n") } => [];
         given("FROM a\nENV X=$JAVA_HOME Y=$PATH\n") => [("UndefinedVar", 2, 2)];
         given("FROM unknown AS u\nENV X=$JAVA_HOME\nFROM u\nENV X=$Y\nFROM scratch\nENV X=$Y\n") => [("UndefinedVar", 6, 6)];
         given("ARG G=1\nFROM a\nENV X=$G\n") => [("UndefinedVar", 3, 3)];
