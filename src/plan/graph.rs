@@ -152,7 +152,9 @@ impl<'a, B: Bases> Planner<'a, B> {
         let (base, mut config, scope) = self.base(number, stage, &place, &platform)?;
         let platform = match &base {
             StageBase::Stage(parent) => self.planned[parent].0.platform.clone(),
-            _ => platform,
+            // Whatever its `FROM` says (BuildKit, `resolveReachableStages`).
+            StageBase::Scratch => self.inputs.arguments.platform().clone(),
+            StageBase::Image(_) => platform,
         };
         let arguments = self.inputs.arguments;
         let globals = self.names.globals.clone();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::image::{ImageConfig, Platform};
 
-use super::lower::absolute;
+use super::lower::entered;
 use super::metadata::{DEFAULT_PATH, set_env};
 
 /// The fields of an image's config that an image built on it keeps: those that BuildKit knows
@@ -28,13 +28,14 @@ pub(super) fn of_scratch(platform: &Platform) -> ImageConfig {
     config
 }
 
-/// Makes the base's config the stage's own: triggers are used up, the working directory is a
-/// clean absolute path.
+/// Makes the base's config the stage's own: triggers are used up, the working directory is an
+/// absolute path. A relative one is below itself: BuildKit enters it as a `WORKDIR` does, from where
+/// it is already (`dispatchWorkdir`).
 pub(super) fn begin(config: &mut ImageConfig) {
     config.config.on_build.clear();
     let directory = &mut config.config.working_dir;
     if !directory.is_empty() {
-        *directory = absolute("/", directory);
+        *directory = entered(directory, directory);
     }
 }
 

@@ -66,8 +66,9 @@ impl<'a> Lowering<'a> {
         };
         match lowered {
             Ok((action, created_by)) => {
-                // Only the root needs no directory made, and so has no layer.
-                let root = matches!(&action, Action::Workdir(w) if w.path == "/");
+                // Only the root needs no directory made, and so has no layer. Other ways to write it
+                // have one.
+                let root = matches!(&action, Action::Workdir(_)) && self.config.config.working_dir == "/";
                 let action = if root { Action::Metadata } else { action };
                 self.commit(instruction, action, created_by);
             }
@@ -189,10 +190,11 @@ impl<'a> Lowering<'a> {
 
     fn workdir(&mut self, at: &Instruction, word: &Word) -> Result<(Action, String), Box<Diagnostic>> {
         let written = self.expand(at, word)?;
-        let path = absolute(&self.config.config.working_dir, &written);
-        self.config.config.working_dir.clone_from(&path);
+        let path = entered(&self.config.config.working_dir, &written);
         let text = format!("WORKDIR {path}");
-        Ok((Action::Workdir(WorkdirStep { path, user: self.config.config.user.clone() }), text))
+        let step = WorkdirStep { path: absolute("/", &path), user: self.config.config.user.clone() };
+        self.config.config.working_dir = path;
+        Ok((Action::Workdir(step), text))
     }
 
     fn copy(
@@ -276,13 +278,17 @@ impl<'a> Lowering<'a> {
         Ok((step, text))
     }
 
-    /// Relative to the working directory; a trailing slash, `.` or nothing means a directory.
+    /// Relative to the working directory; a trailing slash or `/.`, `.` or nothing means a directory
+    /// (BuildKit, `pathRelativeToWorkingDir`).
     fn destination(&self, written: &str) -> String {
         let mut path = absolute(&self.config.config.working_dir, written);
-        let directory =
-            written.is_empty() || written == "." || written.ends_with('/') || written.ends_with("/.");
+        let dot = written.ends_with("/.");
+        let directory = dot || written.is_empty() || written == "." || written.ends_with('/');
         if directory && !path.ends_with('/') {
             path.push('/');
+        }
+        if dot {
+            path.push('.');
         }
         path
     }
@@ -328,6 +334,16 @@ fn wrong_expansion(at: &Instruction, word: &Word, error: ExpandError) -> Box<Dia
     Box::new(diagnostic)
 }
 
+/// The working directory after a `WORKDIR` (BuildKit, `system.NormalizeWorkdir`): an absolute path
+/// stays as it is written, `/a/` and `/a/../b` too; others are joined and normalised.
+pub(super) fn entered(directory: &str, path: &str) -> String {
+    match (path, directory) {
+        (path, _) if path.starts_with('/') => path.to_owned(),
+        ("", directory) if directory.starts_with('/') => directory.to_owned(),
+        _ => absolute(directory, path),
+    }
+}
+
 /// Joins and normalises lexically: `/a` and `../b` give `/b`.
 pub(super) fn absolute(directory: &str, path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
@@ -345,6 +361,22 @@ pub(super) fn absolute(directory: &str, path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn absolute_working_directories_stay_as_written() {
+        for (directory, path, entered_path) in [
+            ("", "", "/"),
+            ("", "a", "/a"),
+            ("/a/", "", "/a/"),
+            ("a", "", "/a"),
+            ("/a/", "b/", "/a/b"),
+            ("/a", "../b", "/b"),
+            ("/a", "/b/", "/b/"),
+            ("/a", "//b/./c/../d", "//b/./c/../d"),
+        ] {
+            assert_eq!(entered(directory, path), entered_path);
+        }
+    }
 
     #[test]
     fn paths_are_joined_and_normalised() {

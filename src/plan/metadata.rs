@@ -8,6 +8,9 @@ use super::history;
 /// Shell used where no `SHELL` is in force.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
+/// The same on Windows (BuildKit, `defaultShell`).
+const WINDOWS_SHELL: [&str; 3] = ["cmd", "/S", "/C"];
+
 /// `PATH` of an image that has none (BuildKit, `system.DefaultPathEnvUnix`).
 pub(super) const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -23,6 +26,7 @@ pub(super) fn with_shell(config: &ImageConfig, command: &Command) -> Vec<String>
 pub(super) fn shell_words(config: &ImageConfig, text: &str) -> Vec<String> {
     let mut words = match config.config.shell.as_deref() {
         Some(shell) if !shell.is_empty() => shell.to_vec(),
+        _ if config.os == "windows" => WINDOWS_SHELL.map(str::to_owned).to_vec(),
         _ => DEFAULT_SHELL.map(str::to_owned).to_vec(),
     };
     words.push(text.to_owned());
@@ -141,6 +145,14 @@ pub(super) fn expose(config: &mut ImageConfig, words: &[String]) -> Result<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_has_another_shell() {
+        let mut config = ImageConfig { os: "windows".to_owned(), ..ImageConfig::default() };
+        assert_eq!(shell_words(&config, "dir"), ["cmd", "/S", "/C", "dir"]);
+        config.config.shell = Some(vec!["pwsh".to_owned()]);
+        assert_eq!(shell_words(&config, "dir"), ["pwsh", "dir"]);
+    }
 
     #[test]
     fn exposed_ranges_become_ports() {

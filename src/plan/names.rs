@@ -277,12 +277,16 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The first circle of stages that copy from each other, needed or not (BuildKit,
-    /// `hasCircularDependency`).
+    /// The first circle of stages that copy from each other or from themselves, needed or not
+    /// (BuildKit, `validateCircularDependency`).
     fn circle(&self) -> Option<Diagnostic> {
         let reads = |number: usize| {
             let instructions = self.stages[number].instructions.iter();
             let named = instructions.flat_map(|i| froms(&i.kind).into_iter().map(move |from| (i, from)));
+            // A mount's number is a stage here only; in BuildKit it closes no circle.
+            let named = named.filter(|(i, from)| {
+                !matches!(i.kind, InstructionKind::Run(_)) || from.parse::<usize>().is_err()
+            });
             named.filter_map(|(i, from)| Some((i, self.stage_anywhere(&from)?)))
         };
         // Whether `from` leads to `to`, each stage looked at once.
@@ -298,8 +302,8 @@ impl<'a> Names<'a> {
             }
             false
         };
-        // A circle has an instruction that reads a stage after its own.
-        let forward = |number: usize| reads(number).filter(move |(_, other)| *other > number);
+        // A circle has an instruction that reads its own stage or one after it.
+        let forward = |number: usize| reads(number).filter(move |(_, other)| *other >= number);
         let mut all = (0..self.stages.len()).flat_map(|n| forward(n).map(move |(i, other)| (n, i, other)));
         let (_, instruction, other) = all.find(|(number, _, other)| leads(*other, *number))?;
         let name = self.stages[other].name.as_ref().map_or_else(|| other.to_string(), |n| n.text.clone());

@@ -24,11 +24,10 @@ impl Scope {
         self
     }
 
+    /// Gives a variable a value and moves it to the end, as in BuildKit's environment (`llb.EnvList`).
     pub(super) fn set(&mut self, name: &str, value: &str) {
-        match self.env.iter_mut().find(|(n, _)| n == name) {
-            Some((_, old)) => value.clone_into(old),
-            None => self.env.push((name.to_owned(), value.to_owned())),
-        }
+        self.env.retain(|(n, _)| n != name);
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     pub(super) fn get(&self, name: &str) -> Option<String> {

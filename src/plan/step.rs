@@ -243,7 +243,7 @@ pub struct CopyStep {
     pub from: CopyFrom,
     /// What, in order.
     pub sources: Vec<CopySource>,
-    /// Absolute destination; a trailing slash means a directory.
+    /// Absolute destination; a trailing `/` or `/.` means a directory.
     pub destination: String,
     /// `--chown`
     pub chown: Option<Ownership>,
@@ -257,6 +257,14 @@ pub struct CopyStep {
     pub parents: bool,
     /// `--unpack`, if written.
     pub unpack: Option<bool>,
+}
+
+impl CopyStep {
+    /// The destination, a directory with one slash at its end.
+    pub fn place(&self) -> &str {
+        let directory = self.destination.strip_suffix('.').filter(|path| path.ends_with('/'));
+        directory.unwrap_or(&self.destination)
+    }
 }
 
 /// A source of a copy, expanded.

@@ -98,7 +98,7 @@ fn history_is_buildkits_word_for_word() {
         ("COPY --chown=1:2 --chmod=755 a b /c/", "COPY --chown=1:2 --chmod=755 a b /c/ # buildkit"),
         ("ADD a /c", "ADD a /c # buildkit"),
         ("COPY <<EOF /f\nx\nEOF", "COPY <<EOF /f # buildkit"),
-        ("WORKDIR /a/../b", "WORKDIR /b"),
+        ("WORKDIR /a/../b", "WORKDIR /a/../b"),
         ("USER me:us", "USER me:us"),
         ("STOPSIGNAL SIGTERM", "STOPSIGNAL SIGTERM"),
         ("EXPOSE 8000 80/udp", "EXPOSE [80/udp 8000/tcp]"),

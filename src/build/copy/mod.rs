@@ -142,7 +142,7 @@ fn inline(
     if name.contains('/') || matches!(name, "" | "." | "..") {
         return Err(CopyError::Name { name: name.to_owned() });
     }
-    let target = pending.file_target(&job.step.destination, name.as_bytes())?;
+    let target = pending.file_target(job.step.place(), name.as_bytes())?;
     taken.take(&target.path, target.exact)?;
     let bytes: Arc<[u8]> = content.as_bytes().into();
     let (uid, gid) = pending.owner().unwrap_or((0, 0));
@@ -192,7 +192,7 @@ fn copy_path(
         if archive && archive::unpack(job, source, &selected.path, pending)? {
             continue;
         }
-        let count = TreeCopy::new(source, &filter).copy(&selected, &job.step.destination, pending, taken)?;
+        let count = TreeCopy::new(source, &filter).copy(&selected, job.step.place(), pending, taken)?;
         copied |= count > 0;
     }
     if !copied {

@@ -28,7 +28,7 @@ pub(super) fn copy(
         return Ok(());
     }
     let filter = Filter::new(None, &job.step.excludes)?;
-    TreeCopy::new(&source, &filter).copy(&selected, &job.step.destination, pending, taken)?;
+    TreeCopy::new(&source, &filter).copy(&selected, job.step.place(), pending, taken)?;
     Ok(())
 }
 

@@ -118,7 +118,7 @@ fn mount_words(mount: &RunMount) -> Vec<String> {
 }
 
 pub(super) fn copy_components(parts: &mut Components, copy: &CopyStep, compat: bool) {
-    parts.add("destination", &copy.destination);
+    parts.add("destination", copy.place());
     parts.add_list(
         "sources",
         copy.sources.iter().map(|source| match source {

@@ -55,6 +55,7 @@ fn platforms_of_configs() {
     // The platform asked for, whatever FROM says.
     assert_eq!(of(&plan("FROM --platform=linux/arm64 base\n", true)), ("amd64".to_owned(), None));
     assert_eq!(of(&plan("FROM --platform=linux/arm64 scratch\n", false)), ("amd64".to_owned(), None));
+    assert_eq!(plan("FROM --platform=linux/arm64 scratch\n", false).stages[0].platform.architecture, "amd64");
     let plan = plan("FROM --platform=linux/arm64 base\nCOPY --from=base a /\n", true);
     assert_eq!(plan.stages[0].platform.architecture, "arm64");
     assert_eq!(plan.stages[0].source_platform.architecture, "amd64");
@@ -75,7 +76,7 @@ fn what_a_base_hands_down() {
     assert_eq!(
         config["config"],
         serde_json::json!({
-            "User": "u", "WorkingDir": "/b", "Labels": {"l": "1"}, "Cmd": ["c"], "Entrypoint": ["e"],
+            "User": "u", "WorkingDir": "/b/b", "Labels": {"l": "1"}, "Cmd": ["c"], "Entrypoint": ["e"],
             "Env": ["A=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "T=1"],
             "Volumes": {"/v": {}}, "ExposedPorts": {"1/tcp": {}}, "StopSignal": "9", "Shell": ["/s"],
         })
@@ -177,6 +178,70 @@ fn the_dockerfile_can_set_the_epoch() {
     assert_eq!(epoch("ARG SOURCE_DATE_EPOCH\nFROM scratch\n"), None);
     assert_eq!(epoch("FROM scratch\nARG SOURCE_DATE_EPOCH=12\n"), None);
     assert!(errors("ARG SOURCE_DATE_EPOCH=now\nFROM scratch\n")[0].contains("no number of seconds"));
+}
+
+#[test]
+fn working_directories_of_bases_are_entered() {
+    for (base, workdir, expected) in [
+        ("/a/", None, "/a/"),
+        ("/a/", Some("b"), "/a/b"),
+        ("a/../b", None, "/b/b"),
+        ("a", Some("/c/"), "/c/"),
+        ("", None, ""),
+    ] {
+        let mut config = ImageConfig::default();
+        config.config.working_dir = base.to_owned();
+        let text = format!("FROM base\n{}\n", workdir.map_or_else(String::new, |w| format!("WORKDIR {w}")));
+        assert_eq!(target(&on(config, &text).plan()).config.working_dir, expected, "{base} {workdir:?}");
+    }
+}
+
+#[test]
+fn other_ways_to_write_the_root_have_a_layer() {
+    for (path, empty) in [("/", true), ("/.", false), ("//", false), ("/a/..", false), ("a/..", true)] {
+        let plan = given(&format!("FROM scratch\nWORKDIR {path}\n")).plan();
+        assert_eq!(history(&plan)[0].1, empty, "{path}");
+        if let Action::Workdir(step) = &plan.stages[0].steps[0].action {
+            assert_eq!(step.path, "/");
+        }
+    }
+}
+
+#[test]
+fn destinations_are_buildkits() {
+    for (written, destination, place) in [
+        (".", "/w/", "/w/"),
+        ("\"\"", "/w/", "/w/"),
+        ("b/.", "/w/b/.", "/w/b/"),
+        ("/.", "/.", "/"),
+        ("..", "/", "/"),
+        ("../x/", "/x/", "/x/"),
+        ("/a/../b", "/b", "/b"),
+        ("c.", "/w/c.", "/w/c."),
+        ("/a/..", "/", "/"),
+    ] {
+        let plan = given(&format!("FROM scratch\nWORKDIR /w\nCOPY a {written}\n")).plan();
+        let Action::Copy(copy) = &plan.stages[0].steps[1].action else { panic!("no COPY") };
+        assert_eq!((copy.destination.as_str(), copy.place()), (destination, place), "{written}");
+    }
+}
+
+#[test]
+fn a_variable_set_again_moves_to_the_end() {
+    let plan = given("FROM scratch\nENV A=1 B=2\nARG C=3\nENV A=4\nARG B=5\nRUN x\n").plan();
+    let run =
+        plan.stages[0].steps.iter().find_map(|s| if let Action::Run(r) = &s.action { Some(r) } else { None });
+    let names: Vec<_> = run.unwrap().env.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["PATH", "C", "A", "B"]);
+    assert_eq!(target(&plan).config.env[1..], ["A=4", "B=2"]);
+}
+
+#[test]
+fn a_stage_that_mounts_itself_is_wrong_even_unneeded() {
+    let text = |from: &str| format!("FROM scratch AS a\nRUN --mount=from={from},target=/x y\nFROM scratch\n");
+    assert!(errors(&text("a"))[0].contains("in a circle"));
+    // A number of a mount is an image in BuildKit, and here a stage where the step is needed.
+    assert!(given(&text("0")).try_plan().is_ok());
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub(super) fn unpack(
         Err(error) => Err(error),
     };
     let mut next = Some(first.map_err(|e| wrong(e.to_string()))?);
-    let mut place = Place::new(&job.step.destination, pending, job.compat, &wrong)?;
+    let mut place = Place::new(job.step.place(), pending, job.compat, &wrong)?;
     let mut contents = Contents { plain, position, spool: None, make: job.spool };
     let mut allowed = Allowed { entries: MAX_ENTRIES, names: MAX_NAMES, bytes: most };
     while let Some(entry) = next {

@@ -6,6 +6,8 @@ use super::*;
 fn a_file_to_a_name_and_to_a_directory() {
     assert_eq!(case(&["a"], "/x").file("a").mode("a", 0o640).made(), ["x 640 0:0"]);
     assert_eq!(case(&["a"], "/d/").file("a").made(), ["d/ 755 0:0", "d/a 644 0:0"]);
+    assert_eq!(case(&["a"], "/d/.").file("a").made(), ["d/ 755 0:0", "d/a 644 0:0"]);
+    assert_eq!(case(&["d"], "/.").file("d/a").made(), ["a 644 0:0"]);
     assert_eq!(case(&["a"], "/d").file("a").directory("d", 0o1777).made(), ["d/ 1777 0:0", "d/a 644 0:0"]);
     assert_eq!(case(&["a"], "/p/q/x").file("a").made(), ["p/ 755 0:0", "p/q/ 755 0:0", "p/q/x 644 0:0"]);
 }
