@@ -138,19 +138,17 @@ pub(crate) fn names(rules: &TagRules, facts: &Facts) -> Result<Vec<String>, Usag
 ///
 /// # Errors
 /// It is no template.
-pub(crate) fn fill(text: &str, name: &str, value: &str) -> Result<String, Usage> {
-    struct One<'a>(&'a str, &'a str);
+pub(crate) fn fill(text: &str, name: &'static str, value: &str) -> Result<String, Usage> {
+    struct One<'a>(&'static str, &'a str);
     impl template::Scope for One<'_> {
-        fn get(&self, name: &str) -> template::Value {
-            match name == self.0 {
-                true => template::Value::Text(self.1.to_owned()),
-                false => template::Value::Undefined,
-            }
+        fn names(&self) -> Vec<(&'static str, template::Value)> {
+            vec![(self.0, template::Value::Text(self.1.to_owned()))]
         }
 
         fn call(
             &self,
             name: &str,
+            _: &template::Value,
             _: &[template::Value],
             _: &[(String, template::Value)],
         ) -> Result<template::Value, template::TemplateError> {

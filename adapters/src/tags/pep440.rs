@@ -73,15 +73,21 @@ impl Pep440 {
 }
 
 impl Scope for Pep440 {
-    fn get(&self, name: &str) -> Value {
-        match name {
-            "raw" | "version" | "major" | "minor" | "patch" => Value::Function,
-            _ => Value::Undefined,
-        }
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        ["raw", "version", "major", "minor", "patch"].map(|name| (name, Value::Function(name))).into()
     }
 
-    fn call(&self, name: &str, _: &[Value], _: &[(String, Value)]) -> Result<Value, TemplateError> {
-        let release = |at: usize| Value::Number(self.release.get(at).map_or("0", String::as_str).to_owned());
+    fn call(
+        &self,
+        name: &str,
+        _: &Value,
+        _: &[Value],
+        _: &[(String, Value)],
+    ) -> Result<Value, TemplateError> {
+        let release = |at: usize| {
+            let number = self.release.get(at).and_then(|digits| digits.parse().ok());
+            Value::Number(number.unwrap_or_default())
+        };
         Ok(match name {
             "raw" => Value::Text(self.raw.clone()),
             "version" => Value::Text(self.clean()),

@@ -1,5 +1,7 @@
 //! Versions as semver.org defines them, and as the package semver takes them.
 
+use std::rc::Rc;
+
 use super::template::{Scope, TemplateError, Value};
 
 /// A version, as templates see it.
@@ -55,24 +57,45 @@ impl Semver {
 }
 
 impl Scope for Semver {
-    fn get(&self, name: &str) -> Value {
-        let list = |items: &[String]| Value::List(items.iter().cloned().map(Value::Text).collect());
-        match name {
-            "raw" => Value::Text(self.raw.clone()),
-            "version" => Value::Text(self.version()),
-            "major" => Value::Number(self.major.to_string()),
-            "minor" => Value::Number(self.minor.to_string()),
-            "patch" => Value::Number(self.patch.to_string()),
-            "prerelease" => list(&self.prerelease),
-            "build" => list(&self.build),
-            "loose" => Value::Bool(true),
-            "includePrerelease" => Value::Bool(false),
-            _ => Value::Undefined,
-        }
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        let list = |items: &[String], item: fn(&str) -> Value| {
+            Value::List(Rc::new(items.iter().map(|id| item(id)).collect()))
+        };
+        vec![
+            ("options", Value::object(vec![("loose", Value::Bool(true))])),
+            ("loose", Value::Bool(true)),
+            ("includePrerelease", Value::Bool(false)),
+            ("raw", Value::Text(self.raw.clone())),
+            ("major", Value::Number(self.major as f64)),
+            ("minor", Value::Number(self.minor as f64)),
+            ("patch", Value::Number(self.patch as f64)),
+            ("prerelease", list(&self.prerelease, identifier)),
+            ("build", list(&self.build, |id| Value::Text(id.to_owned()))),
+            ("version", Value::Text(self.version())),
+        ]
     }
 
-    fn call(&self, name: &str, _: &[Value], _: &[(String, Value)]) -> Result<Value, TemplateError> {
+    fn text(&self) -> Option<String> {
+        Some(self.version())
+    }
+
+    fn call(
+        &self,
+        name: &str,
+        _: &Value,
+        _: &[Value],
+        _: &[(String, Value)],
+    ) -> Result<Value, TemplateError> {
         Err(TemplateError::new(format!("there is no function {name}")))
+    }
+}
+
+/// An identifier of a prerelease, which is a number where it looks like one.
+fn identifier(id: &str) -> Value {
+    let digits = id.bytes().all(|b| b.is_ascii_digit());
+    match id.parse::<u64>().ok().filter(|n| digits && *n < LARGEST) {
+        Some(number) => Value::Number(number as f64),
+        None => Value::Text(id.to_owned()),
     }
 }
 

@@ -143,3 +143,24 @@ fn hostile_patterns_come_to_an_end() {
         assert!(error.ends_with("it takes too many steps"), "{error}");
     }
 }
+
+#[test]
+fn what_cannot_be_had_is_an_error_that_says_so() {
+    let rows = [
+        // Its text would be the source of the action.
+        ("type=raw,value={{{lookup . 'branch'}}}", "branch is a function: it has no text"),
+        (r"type=match,pattern=/[\w--a]/v,value=a", "what the flag v adds to classes is not known here"),
+        (r"type=match,pattern=/\p{Emoji}/u,value=a", "it names a property that is not known here"),
+        ("type=raw,value={{> p}}", "the partial p could not be found"),
+        ("type=raw,value={{#*inline 'p'}}{{> p}}{{/inline}}{{> p}}", "its blocks are nested too deeply"),
+        (
+            "type=raw,value={{#each .}}{{#each @root}}{{#each @root}}{{#each @root}}{{#each @root}}{{#each @root}}x{{/each}}{{/each}}{{/each}}{{/each}}{{/each}}{{/each}}",
+            "it takes too many steps",
+        ),
+    ];
+    for (tags, wanted) in rows {
+        let case = Case { reference: "refs/heads/dev".into(), tags: tags.into(), ..Case::default() };
+        let error = run(&case).expect_err("an error").message;
+        assert!(error.contains(wanted), "{error}");
+    }
+}

@@ -256,15 +256,22 @@ fn render(text: &str, scope: &dyn Scope) -> Result<String, Usage> {
     })
 }
 
+/// The functions of expressions, in their order.
 const GLOBAL: [&str; 8] =
-    ["branch", "tag", "sha", "base_ref", "is_default_branch", "is_not_default_branch", "date", "commit_date"];
+    ["branch", "tag", "sha", "base_ref", "commit_date", "is_default_branch", "is_not_default_branch", "date"];
 
 impl Scope for Global<'_> {
-    fn get(&self, name: &str) -> Value {
-        if GLOBAL.contains(&name) { Value::Function } else { Value::Undefined }
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        GLOBAL.map(|name| (name, Value::Function(name))).into()
     }
 
-    fn call(&self, name: &str, params: &[Value], hash: &[(String, Value)]) -> Result<Value, TemplateError> {
+    fn call(
+        &self,
+        name: &str,
+        this: &Value,
+        params: &[Value],
+        hash: &[(String, Value)],
+    ) -> Result<Value, TemplateError> {
         let reference = &self.facts.reference;
         let below = |start: &str| reference.strip_prefix(start).unwrap_or_default().to_owned();
         Ok(Value::Text(match name {
@@ -276,8 +283,16 @@ impl Scope for Global<'_> {
                 false => String::new(),
             },
             "is_default_branch" => self.is_default_branch().to_string(),
-            "is_not_default_branch" => (!self.is_default_branch()).to_string(),
-            _ => return Dates { facts: self.facts }.call(name, params, hash),
+            // It asks what it is called on.
+            "is_not_default_branch" => match this.property("is_default_branch") {
+                Value::Function("is_default_branch") => (!self.is_default_branch()).to_string(),
+                _ => {
+                    return Err(TemplateError::new(format!(
+                        "{name} has another context there: write @root.{name}"
+                    )));
+                }
+            },
+            _ => return Dates { facts: self.facts }.call(name, this, params, hash),
         }))
     }
 }
@@ -288,11 +303,17 @@ struct Dates<'a> {
 }
 
 impl Scope for Dates<'_> {
-    fn get(&self, name: &str) -> Value {
-        if matches!(name, "date" | "commit_date") { Value::Function } else { Value::Undefined }
+    fn names(&self) -> Vec<(&'static str, Value)> {
+        ["date", "commit_date"].map(|name| (name, Value::Function(name))).into()
     }
 
-    fn call(&self, name: &str, params: &[Value], hash: &[(String, Value)]) -> Result<Value, TemplateError> {
+    fn call(
+        &self,
+        name: &str,
+        _: &Value,
+        params: &[Value],
+        hash: &[(String, Value)],
+    ) -> Result<Value, TemplateError> {
         let time = match name {
             "date" => self.facts.now,
             "commit_date" => self.facts.committed,
@@ -300,7 +321,7 @@ impl Scope for Dates<'_> {
         };
         let format = match params {
             [Value::Text(format)] => format.as_str(),
-            [Value::Undefined | Value::Bool(false)] => "",
+            [format] if !format.holds() => "",
             _ => {
                 return Err(TemplateError::new(format!(
                     "{name} takes one format, such as {{{{{name} 'YYYYMMDD'}}}}"

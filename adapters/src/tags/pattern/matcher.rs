@@ -1,7 +1,7 @@
 //! A pattern's way through a text, as JavaScript's specification has it: the first way that leads to
 //! the end is taken, and the number of steps is bounded.
 
-use super::parse::{Item, Node, Set};
+use super::node::{Item, Node, Set};
 
 /// From where to where each group is, the whole match first.
 type Groups = Vec<Option<(usize, usize)>>;

@@ -2,6 +2,7 @@
 //! backtracking as there.
 
 mod matcher;
+mod node;
 mod parse;
 
 use matcher::Matcher;
@@ -42,14 +43,19 @@ fn search(source: &str, flags: &str, text: &str) -> Result<Option<Found>, Usage>
         return Err(Usage::new(format!("'{flag}' is no flag of a pattern: /{source}/{flags}"))
             .help("write i for letters of either case, m for lines, s for dots that match line ends, or g"));
     }
+    if flags.contains('u') && flags.contains('v') {
+        return Err(Usage::new(format!("the flags u and v exclude each other: /{source}/{flags}")));
+    }
     let wrong = |why: &str| {
         Usage::new(format!("the pattern {source} cannot be used: {why}"))
             .help("patterns are JavaScript's regular expressions")
     };
-    let pattern = Pattern::parse(source, flags).map_err(wrong)?;
-    let text: Vec<char> = text.chars().collect();
+    let whole = flags.contains(['u', 'v']);
+    let split = if whole { source.to_owned() } else { units(source).collect() };
+    let pattern = Pattern::parse(&split, flags).map_err(wrong)?;
+    let text: Vec<char> = if whole { text.chars().collect() } else { units(text).collect() };
     let mut matcher = Matcher::new(&text, pattern.groups);
-    let string = |(from, to): (usize, usize)| text[from..to].iter().collect::<String>();
+    let string = |(from, to): (usize, usize)| joined(&text[from..to]);
     let (global, sticky) = (flags.contains('g'), flags.contains('y'));
     let mut all = Vec::new();
     let mut start = 0;
@@ -67,4 +73,32 @@ fn search(source: &str, flags: &str, text: &str) -> Result<Option<Found>, Usage>
         }
     }
     Ok(Some(all).filter(|all| !all.is_empty()))
+}
+
+/// Without `u`, half of a character that UTF-16 writes in two counts as one: halves stand where Unicode
+/// has nothing of its own.
+const HALVES: u32 = 0x10_0000;
+
+/// The character that stands for a unit of UTF-16.
+fn unit(unit: u16) -> char {
+    let number = u32::from(unit);
+    let half = (0xD800..0xE000).contains(&number);
+    char::from_u32(if half { HALVES + number } else { number }).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn units(text: &str) -> impl Iterator<Item = char> {
+    text.encode_utf16().map(unit)
+}
+
+/// The text of characters and halves of them.
+fn joined(chars: &[char]) -> String {
+    let half = |c: char| (c as u32).checked_sub(HALVES).filter(|n| (0xD800..0xE000).contains(n));
+    let mut units = Vec::new();
+    for c in chars {
+        match half(*c).and_then(|n| u16::try_from(n).ok()) {
+            Some(unit) => units.push(unit),
+            None => units.extend_from_slice(c.encode_utf16(&mut [0; 2])),
+        }
+    }
+    String::from_utf16_lossy(&units)
 }

@@ -5,49 +5,7 @@ use std::str::Chars;
 
 use regex::Regex;
 
-/// A part of a pattern.
-#[derive(Debug)]
-pub(super) enum Node {
-    /// One character of these.
-    One(Set),
-    /// The beginning of the text, or of a line.
-    Start { lines: bool },
-    /// The end of the text, or of a line.
-    End { lines: bool },
-    /// Between a word and what is none, or not there.
-    Boundary(bool),
-    /// Parts after each other.
-    All(Vec<Node>),
-    /// The first part that lets the rest match.
-    Any(Vec<Node>),
-    /// What is found is remembered.
-    Group(usize, Box<Node>),
-    /// What groups of this number found, again.
-    Again { groups: Vec<usize>, either_case: bool },
-    /// A part that is there, or not, without being taken.
-    Look { behind: bool, wanted: bool, node: Box<Node> },
-    /// A part many times; what its groups found is forgotten each time.
-    Repeat { node: Box<Node>, least: usize, most: usize, greedy: bool, groups: (usize, usize) },
-}
-
-/// A set of characters.
-#[derive(Debug)]
-pub(super) struct Set {
-    pub(super) inverted: bool,
-    pub(super) either_case: bool,
-    pub(super) items: Vec<Item>,
-}
-
-/// What a set has.
-#[derive(Debug)]
-pub(super) enum Item {
-    Range(char, char),
-    Digit(bool),
-    Space(bool),
-    Word(bool),
-    /// A property of Unicode.
-    Property(Box<Regex>),
-}
+use super::node::{Item, Node, Set};
 
 /// A parsed pattern.
 #[derive(Debug)]
@@ -70,6 +28,8 @@ struct Flags {
     lines: bool,
     dot_all: bool,
     unicode: bool,
+    /// Classes have operators.
+    sets: bool,
 }
 
 struct Parser<'a> {
@@ -80,20 +40,49 @@ struct Parser<'a> {
     names: Vec<Option<String>>,
     next: usize,
     depth: usize,
+    /// The way to here: which branch of which choice.
+    way: Vec<(usize, usize)>,
+    /// How many choices there were.
+    choices: usize,
+    /// The groups with names so far, with the way to each.
+    named: Vec<(String, Vec<(usize, usize)>)>,
 }
 
 impl Pattern {
     pub(super) fn parse(source: &str, flags: &str) -> Parsed<Self> {
         let set = |flag| flags.contains(flag);
         let unicode = set('u') || set('v');
-        let flags = Flags { either_case: set('i'), lines: set('m'), dot_all: set('s'), unicode };
+        let flags =
+            Flags { either_case: set('i'), lines: set('m'), dot_all: set('s'), unicode, sets: set('v') };
         let names = names(source);
-        let mut parser = Parser { source, rest: source.chars().peekable(), flags, names, next: 1, depth: 0 };
+        let mut parser = Parser {
+            source,
+            rest: source.chars().peekable(),
+            flags,
+            names,
+            next: 1,
+            depth: 0,
+            way: Vec::new(),
+            choices: 0,
+            named: Vec::new(),
+        };
         let root = parser.alternatives()?;
         match parser.rest.next() {
             None => Ok(Pattern { root, groups: parser.next }),
             Some(_) => Err("a parenthesis is closed that was not opened"),
         }
+    }
+}
+
+/// What is ahead.
+struct Words<'a>(Peekable<Chars<'a>>);
+
+impl Words<'_> {
+    /// `\uDC00`: the second half of a character.
+    fn half(&mut self) -> Option<char> {
+        let escape: String = self.0.by_ref().take(6).collect();
+        let digits = escape.strip_prefix("\\u").filter(|digits| digits.len() == 4)?;
+        u16::from_str_radix(digits, 16).ok().filter(|n| (0xDC00..0xE000).contains(n)).map(super::unit)
     }
 }
 
@@ -137,10 +126,16 @@ impl Parser<'_> {
         if self.depth > DEEPEST {
             return Err("its groups are nested too deeply");
         }
+        self.choices += 1;
+        self.way.push((self.choices, 0));
         let mut any = vec![self.sequence()?];
         while self.take("|") {
+            if let Some((_, branch)) = self.way.last_mut() {
+                *branch += 1;
+            }
             any.push(self.sequence()?);
         }
+        self.way.pop();
         self.depth -= 1;
         Ok(if any.len() == 1 { any.remove(0) } else { Node::Any(any) })
     }
@@ -169,7 +164,7 @@ impl Parser<'_> {
     }
 
     fn term(&mut self, c: char) -> Parsed<Node> {
-        let Flags { either_case, lines, dot_all, unicode } = self.flags;
+        let Flags { either_case, lines, dot_all, unicode, .. } = self.flags;
         if matches!(c, '*' | '+' | '?') || (c == '{' && (unicode || self.counts().is_some())) {
             return Err("there is nothing to repeat");
         }
@@ -210,6 +205,13 @@ impl Parser<'_> {
             if name.is_empty() || name.starts_with(|c: char| c.is_numeric()) || !name.chars().all(word) {
                 return Err("a group has a name that is none");
             }
+            // Only groups of which one excludes the other may share a name.
+            let apart = |(a, b): (&(usize, usize), &(usize, usize))| a.0 == b.0 && a.1 != b.1;
+            let shared = |way: &[(usize, usize)]| !way.iter().zip(&self.way).any(apart);
+            if self.named.iter().any(|(other, way)| *other == name && shared(way)) {
+                return Err("two groups have the same name");
+            }
+            self.named.push((name, self.way.clone()));
             number = Some(self.next);
         } else if self.take("?") {
             self.modifiers()?;
@@ -316,8 +318,16 @@ impl Parser<'_> {
             Some('\\') if self.take("b") => Ok(Item::Range('\u{8}', '\u{8}')),
             Some('\\') if self.flags.unicode && self.take("-") => Ok(Item::Range('-', '-')),
             Some('\\') => self.escaped(),
+            Some(c) if self.flags.sets && self.operates(c) => {
+                Err("what the flag v adds to classes is not known here")
+            }
             Some(c) => Ok(Item::Range(c, c)),
         }
+    }
+
+    /// Whether a character is, or may be part of, an operator between sets.
+    fn operates(&mut self, c: char) -> bool {
+        "()[{}/-|".contains(c) || ("&!#$%*+,.:;<=>?@^`~".contains(c) && self.rest.peek() == Some(&c))
     }
 
     /// An escape outside of a class.
@@ -393,14 +403,26 @@ impl Parser<'_> {
     fn hexadecimal(&mut self, length: usize) -> Option<char> {
         let digits: String = self.rest.clone().take(length).collect();
         let sound = digits.len() == length && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        let c = u32::from_str_radix(&digits, 16).ok().filter(|_| sound).and_then(char::from_u32)?;
+        let c = u32::from_str_radix(&digits, 16).ok().filter(|_| sound)?;
+        let c = u16::try_from(c).map_or_else(|_| char::from_u32(c), |c| Some(super::unit(c)))?;
         self.rest.nth(length - 1);
         Some(c)
     }
 
     fn code_point(&mut self) -> Option<char> {
         if !self.flags.unicode || self.rest.peek() != Some(&'{') {
-            return self.hexadecimal(4);
+            let first = self.hexadecimal(4)?;
+            // With `u`, two halves are one character.
+            let mut ahead = Words(self.rest.clone());
+            let second = Some(()).filter(|()| self.flags.unicode).and_then(|()| ahead.half());
+            let whole = second.map(|second| super::joined(&[first, second]));
+            let whole = whole
+                .filter(|whole| whole.chars().count() == 1 && !whole.contains(char::REPLACEMENT_CHARACTER));
+            if let Some(whole) = whole {
+                self.rest = ahead.0;
+                return whole.chars().next();
+            }
+            return Some(first);
         }
         let digits: String = self.rest.by_ref().skip(1).take_while(|c| *c != '}').collect();
         u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32)
@@ -420,6 +442,6 @@ impl Parser<'_> {
         let regex = Regex::new(&format!(r"^\{letter}{{{inside}}}$"));
         regex
             .map(|regex| Item::Property(Box::new(regex)))
-            .map_err(|_| "it names a property that Unicode has not")
+            .map_err(|_| "it names a property that is not known here: write a category, such as \\p{Lu}")
     }
 }

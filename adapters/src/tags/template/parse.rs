@@ -1,187 +1,436 @@
-//! Text to nodes, in Handlebars' grammar without partials, decorators and raw blocks.
+//! Tokens to nodes, in Handlebars' grammar.
+
+use std::rc::Rc;
 
 use super::TemplateError;
-use super::words::{DEEPEST, Words};
+use super::space;
+use super::token::{Close, Open, Strip, Token, tokens};
+use super::tree::{Block, Call, Content, Expr, Head, Node, Path, Program};
 
-/// A piece of a template.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node {
-    /// Text as it is.
-    Text(String),
-    /// `{{call}}`, or `{{{call}}}` whose value is not escaped.
-    Value { call: Call, escape: bool },
-    /// `{{#call}}body{{else}}inverse{{/call}}`
-    Block { call: Call, body: Vec<Node>, inverse: Vec<Node> },
+/// Blocks in blocks, and calls in calls, up to this many.
+pub(super) const DEEPEST: usize = 64;
+
+/// Parses a template, white space control done.
+///
+/// # Errors
+/// What the grammar does not have.
+pub(super) fn parse(text: &str) -> Result<Program, TemplateError> {
+    let mut program = parse_only(text)?;
+    space::control(&mut program);
+    Ok(program)
 }
 
-/// A name with arguments.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Call {
-    pub(super) path: Path,
-    /// Whether the name was written as a string or a number.
-    pub(super) literal: bool,
-    pub(super) params: Vec<Expr>,
-    pub(super) hash: Vec<(String, Expr)>,
-    /// What a block calls its values: `as |value index|`.
-    pub(super) names: Vec<String>,
+/// Parses a template with all its white space.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_only(text: &str) -> Result<Program, TemplateError> {
+    let mut parser = Parser { tokens: tokens(text)?, at: 0, depth: 0 };
+    let program = parser.program()?;
+    parser.expect(&Token::End)?;
+    Ok(program)
 }
 
-/// An argument.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Expr {
-    Path(Path),
-    Text(String),
-    Number(String),
-    Bool(bool),
-    Nothing,
-    Call(Box<Call>),
+struct Parser {
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
 }
 
-/// A name: how many contexts up, then its parts.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Path {
-    pub(super) up: usize,
-    /// Begins with `this` or `.`: never a helper.
-    pub(super) scoped: bool,
-    /// Begins with `@`: what a block knows of its place.
-    pub(super) data: bool,
-    pub(super) parts: Vec<String>,
-}
-
-/// What a tag between braces is.
-pub(super) enum Tag {
-    Value(Node),
-    Open(Call, /* inverted */ bool),
-    Else(Option<Call>),
-    Close(Path),
-    Comment,
-}
-
-/// An open block.
-struct Open {
+/// What an opening tag says.
+struct Opened {
     call: Call,
-    body: Vec<Node>,
-    /// What was before `{{else}}`, once it was seen.
-    before_else: Option<Vec<Node>>,
-    inverted: bool,
-    /// Opened by `{{else if}}`: closed together with the block around it.
-    chained: bool,
+    names: Option<Vec<String>>,
+    strip: Strip,
 }
 
-/// Parses a template.
-pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
-    let mut open: Vec<Open> = Vec::new();
-    let mut nodes = Vec::new();
-    let mut rest = text;
-    let mut trim = false;
-    loop {
-        let (mut content, after) = content(rest);
-        if trim {
-            content = content.trim_start().to_owned();
+impl Parser {
+    fn peek(&self) -> &Token {
+        self.tokens.get(self.at).unwrap_or(&Token::End)
+    }
+
+    fn next(&mut self) -> Token {
+        let token = self.peek().clone();
+        self.at += 1;
+        token
+    }
+
+    fn expect(&mut self, token: &Token) -> Result<(), TemplateError> {
+        if self.peek() == token {
+            self.at += 1
+        } else {
+            return Err(self.unexpected());
         }
-        let Some(tag) = after else {
-            push_text(&mut nodes, content);
-            break;
+        Ok(())
+    }
+
+    fn unexpected(&self) -> TemplateError {
+        TemplateError::new(match self.peek() {
+            Token::End => "a block is not closed".to_owned(),
+            Token::Open(Open::End, _) => "a block is closed that was not opened".to_owned(),
+            Token::Inverse(_) | Token::Open(Open::Chain, _) => {
+                "{{else}} stands outside of a block".to_owned()
+            }
+            Token::Close(..) => "braces are closed that were not opened so".to_owned(),
+            Token::Id(name) => format!("{name} is not expected there"),
+            _ => "the words between braces are out of order".to_owned(),
+        })
+    }
+
+    fn deeper(&mut self) -> Result<(), TemplateError> {
+        self.depth += 1;
+        if self.depth > DEEPEST { Err(TemplateError::new("it is nested too deeply")) } else { Ok(()) }
+    }
+
+    fn program(&mut self) -> Result<Program, TemplateError> {
+        self.deeper()?;
+        let mut body = Vec::new();
+        while let Some(node) = self.statement()? {
+            body.push(node);
+        }
+        self.depth -= 1;
+        Ok(Program { body, ..Program::default() })
+    }
+
+    fn statement(&mut self) -> Result<Option<Node>, TemplateError> {
+        let token = self.peek().clone();
+        let (open, strip) = match token {
+            Token::Content(text) => {
+                self.at += 1;
+                return Ok(Some(Node::Content(content(text))));
+            }
+            Token::Comment(strip) => {
+                self.at += 1;
+                return Ok(Some(Node::Comment(strip)));
+            }
+            Token::Open(open, strip) => (open, strip),
+            _ => return Ok(None),
         };
-        let mut words = Words::new(tag);
-        let left = words.take("~");
-        if left {
-            content.truncate(content.trim_end().len());
+        if matches!(open, Open::Chain | Open::End) {
+            return Ok(None);
         }
-        push_text(&mut nodes, content);
-        let (tag, right) = words.tag()?;
-        trim = right;
-        rest = words.text;
-        handle(tag, &mut nodes, &mut open)?;
-        if open.len() > DEEPEST {
-            return Err(TemplateError::new("blocks are nested too deeply"));
-        }
+        self.at += 1;
+        Ok(Some(match open {
+            Open::Value { escape } => {
+                let (call, strip) = self.tag(strip, Close::Two)?;
+                Node::Value { call, escape, strip }
+            }
+            Open::Unescaped => {
+                let (call, strip) = self.tag(strip, Close::Three)?;
+                Node::Value { call, escape: false, strip }
+            }
+            Open::Decorator => {
+                let (call, strip) = self.tag(strip, Close::Two)?;
+                Node::Decorator { call, block: None, strip }
+            }
+            Open::Raw => Node::Block(Box::new(self.raw()?)),
+            Open::Partial => {
+                let (name, _) = self.partial_name()?;
+                let (call, strip) = self.arguments(strip, Close::Two)?;
+                one_context(&call)?;
+                Node::Partial { name, call, block: None, indent: String::new(), strip }
+            }
+            Open::PartialBlock => self.partial_block(strip)?,
+            Open::Block => Node::Block(Box::new(self.block(strip, false)?)),
+            Open::Inverse => Node::Block(Box::new(self.block(strip, true)?)),
+            _ => {
+                let block = self.block(strip, false)?;
+                if block.inverse.is_some() {
+                    return Err(TemplateError::new("a decorator has no {{else}}"));
+                }
+                Node::Decorator {
+                    call: block.call.clone(),
+                    block: Some(Box::new(block)),
+                    strip: Strip::default(),
+                }
+            }
+        }))
     }
-    match open.last() {
-        Some(block) => {
-            Err(TemplateError::new(format!("{{{{#{}}}}} is not closed", block.call.path.parts.join("."))))
-        }
-        None => Ok(nodes),
-    }
-}
 
-fn push_text(nodes: &mut Vec<Node>, text: String) {
-    if !text.is_empty() {
-        nodes.push(Node::Text(text));
+    /// A name with arguments up to the closing braces.
+    fn tag(&mut self, open: bool, close: Close) -> Result<(Call, Strip), TemplateError> {
+        let path = self.head()?;
+        let (call, strip) = self.arguments(open, close)?;
+        Ok((Call { path, ..call }, strip))
     }
-}
 
-fn handle(tag: Tag, nodes: &mut Vec<Node>, open: &mut Vec<Open>) -> Result<(), TemplateError> {
-    match tag {
-        Tag::Comment => {}
-        Tag::Value(node) => nodes.push(node),
-        Tag::Open(call, inverted) => {
-            let body = std::mem::take(nodes);
-            open.push(Open { call, body, before_else: None, inverted, chained: false });
+    fn arguments(&mut self, open: bool, close: Close) -> Result<(Call, Strip), TemplateError> {
+        let call = self.call(Path::default())?;
+        let close = self.close(close)?;
+        Ok((call, Strip { open, close }))
+    }
+
+    fn close(&mut self, wanted: Close) -> Result<bool, TemplateError> {
+        match self.peek() {
+            Token::Close(close, strip) if *close == wanted => {
+                let strip = *strip;
+                self.at += 1;
+                Ok(strip)
+            }
+            _ => Err(self.unexpected()),
         }
-        Tag::Else(chain) => {
-            let block = open.last_mut().filter(|b| b.before_else.is_none());
-            let block = block.ok_or_else(|| TemplateError::new("{{else}} stands outside of a block"))?;
-            block.before_else = Some(std::mem::take(nodes));
-            if let Some(call) = chain {
-                open.push(Open { call, body: Vec::new(), before_else: None, inverted: false, chained: true });
+    }
+
+    fn opened(&mut self, open: bool) -> Result<Opened, TemplateError> {
+        let path = self.head()?;
+        let call = self.call(path)?;
+        let mut names = None;
+        if *self.peek() == Token::Names {
+            self.at += 1;
+            let mut all = Vec::new();
+            while let Token::Id(name) = self.peek().clone() {
+                self.at += 1;
+                all.push(name);
+            }
+            // Brackets belong to these names; alone they are an error.
+            if all.is_empty() || unbracketed(&all.join(",")).1 {
+                return Err(self.unexpected());
+            }
+            self.expect(&Token::NamesEnd)?;
+            names = Some(all);
+        }
+        let close = self.close(Close::Two)?;
+        Ok(Opened { call, names, strip: Strip { open, close } })
+    }
+
+    fn block(&mut self, strip: bool, inverted: bool) -> Result<Block, TemplateError> {
+        let opened = self.opened(strip)?;
+        let program = Program { names: opened.names, ..self.program()? };
+        let inverse = self.inverse(!inverted)?;
+        let close = self.end(&opened.call.path.original)?;
+        let (middle, mut inverse) = inverse.map_or((Strip::default(), None), |(s, p)| (s, Some(p)));
+        if let Some(inverse) = inverse.as_mut().filter(|inverse| inverse.chained) {
+            close_chain(inverse, close);
+        }
+        let (program, inverse) = (Some(Rc::new(program)), inverse.map(Rc::new));
+        let (program, inverse) = if inverted { (inverse, program) } else { (program, inverse) };
+        Ok(Block { call: opened.call, program, inverse, open: opened.strip, middle, close })
+    }
+
+    /// What follows `{{else}}`, with that tag's white space control.
+    fn inverse(&mut self, chains: bool) -> Result<Option<(Strip, Program)>, TemplateError> {
+        match *self.peek() {
+            Token::Inverse(strip) => {
+                self.at += 1;
+                Ok(Some((strip, self.program()?)))
+            }
+            Token::Open(Open::Chain, strip) if chains => {
+                self.at += 1;
+                self.deeper()?;
+                let opened = self.opened(strip)?;
+                let program = Program { names: opened.names, ..self.program()? };
+                let inverse = self.inverse(true)?;
+                self.depth -= 1;
+                let (middle, mut inverse) = inverse.map_or((None, None), |(s, p)| (Some(s), Some(p)));
+                let close = middle.unwrap_or_default();
+                if let Some(inverse) = inverse.as_mut().filter(|inverse| inverse.chained) {
+                    close_chain(inverse, close);
+                }
+                let block = Block {
+                    call: opened.call,
+                    program: Some(Rc::new(program)),
+                    inverse: inverse.map(Rc::new),
+                    open: opened.strip,
+                    middle: close,
+                    close,
+                };
+                let body = vec![Node::Block(Box::new(block))];
+                Ok(Some((opened.strip, Program { body, names: None, chained: true })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `{{/name}}`, and its white space control.
+    fn end(&mut self, name: &str) -> Result<Strip, TemplateError> {
+        let Token::Open(Open::End, open) = *self.peek() else { return Err(self.unexpected()) };
+        self.at += 1;
+        let path = self.head()?;
+        let close = self.close(Close::Two)?;
+        matches(name, &path.original)?;
+        Ok(Strip { open, close })
+    }
+
+    fn raw(&mut self) -> Result<Block, TemplateError> {
+        let path = self.head()?;
+        let call = self.call(path)?;
+        self.close(Close::Four)?;
+        let mut body = Vec::new();
+        loop {
+            match self.next() {
+                Token::Content(text) => body.push(Node::Content(content(text))),
+                Token::RawEnd(name) => {
+                    matches(&call.path.original, &name)?;
+                    break;
+                }
+                _ => return Err(TemplateError::new("a raw block is not closed")),
             }
         }
-        Tag::Close(path) => loop {
-            let block =
-                open.pop().ok_or_else(|| TemplateError::new("a block is closed that was not opened"))?;
-            if !block.chained && block.call.path.parts != path.parts {
-                let (was, is) = (block.call.path.parts.join("."), path.parts.join("."));
-                return Err(TemplateError::new(format!("{was} doesn't match {is}")));
-            }
-            let chained = block.chained;
-            close(block, nodes);
-            if !chained {
-                break;
-            }
-        },
+        let program = Some(Rc::new(Program { body, ..Program::default() }));
+        let none = Strip::default();
+        Ok(Block { call, program, inverse: None, open: none, middle: none, close: none })
     }
-    Ok(())
-}
 
-/// Puts a finished block after what was before it.
-fn close(block: Open, nodes: &mut Vec<Node>) {
-    let last = std::mem::take(nodes);
-    let (first, second) = match block.before_else {
-        Some(first) => (first, last),
-        None => (last, Vec::new()),
-    };
-    let (body, inverse) = if block.inverted { (second, first) } else { (first, second) };
-    *nodes = block.body;
-    nodes.push(Node::Block { call: block.call, body, inverse });
-}
-
-/// The text before the next tag, and what follows its opening braces. `\{{` is text, `\\{{` is a
-/// backslash and a tag.
-fn content(text: &str) -> (String, Option<&str>) {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find("{{") {
-        let before = &rest[..at];
-        if let Some(kept) = before.strip_suffix("\\\\") {
-            out.push_str(kept);
-            out.push('\\');
-            return (out, Some(&rest[at + 2..]));
-        }
-        let Some(kept) = before.strip_suffix('\\') else {
-            out.push_str(before);
-            return (out, Some(&rest[at + 2..]));
+    fn partial_block(&mut self, strip: bool) -> Result<Node, TemplateError> {
+        let (name, original) = self.partial_name()?;
+        let (call, strip) = self.arguments(strip, Close::Two)?;
+        one_context(&call)?;
+        let program = self.program()?;
+        let close = self.end(&original)?;
+        let block = Block {
+            call: call.clone(),
+            program: Some(Rc::new(program)),
+            inverse: None,
+            open: strip,
+            middle: Strip::default(),
+            close,
         };
-        // Text up to the next braces, with these.
-        out.push_str(kept);
-        out.push_str("{{");
-        rest = &rest[at + 2..];
-        let end = rest.find("{{").unwrap_or(rest.len());
-        let slashes = rest[..end].len() - rest[..end].trim_end_matches('\\').len();
-        let end = end - slashes.min(2);
-        out.push_str(&rest[..end]);
-        rest = &rest[end..];
+        let block = Some(Box::new(block));
+        Ok(Node::Partial { name, call, block, indent: String::new(), strip: Strip::default() })
     }
-    out.push_str(rest);
-    (out, None)
+
+    fn partial_name(&mut self) -> Result<(Head, String), TemplateError> {
+        if *self.peek() == Token::Paren {
+            let Expr::Call(call) = self.expr()? else { return Err(self.unexpected()) };
+            return Ok((Head::Dynamic(*call), "\0undefined".to_owned()));
+        }
+        let path = self.head()?;
+        Ok((Head::Name(path.original.trim_start_matches('\0').to_owned()), path.original))
+    }
+
+    /// The name that is called; a literal is a name as well.
+    fn head(&mut self) -> Result<Path, TemplateError> {
+        let literal = |text: String, kind: &str| Path {
+            literal: true,
+            original: format!("{kind}{text}"),
+            parts: vec![text],
+            ..Path::default()
+        };
+        Ok(match self.expr()? {
+            Expr::Path(path) => path,
+            Expr::Text(text) => literal(text, ""),
+            Expr::Number(number) => literal(super::value::Value::Number(number).text()?, "\0"),
+            Expr::Bool(value) => literal(value.to_string(), "\0"),
+            Expr::Undefined => literal("undefined".to_owned(), "\0"),
+            Expr::Null => literal("null".to_owned(), "\0"),
+            Expr::Call(_) => return Err(TemplateError::new("a name is missing between braces")),
+        })
+    }
+
+    /// The arguments of a name.
+    fn call(&mut self, path: Path) -> Result<Call, TemplateError> {
+        let mut call = Call { path, ..Call::default() };
+        loop {
+            let key = match (self.peek(), self.tokens.get(self.at + 1)) {
+                (Token::Id(key), Some(Token::Equals)) => Some(unbracketed(key).0),
+                _ => None,
+            };
+            if let Some(key) = key {
+                self.at += 2;
+                let value = self.expr()?;
+                call.hash.get_or_insert_default().push((key, value));
+                continue;
+            }
+            let starts = matches!(
+                self.peek(),
+                Token::Paren
+                    | Token::Id(_)
+                    | Token::Text(_)
+                    | Token::Number(_)
+                    | Token::Bool(_)
+                    | Token::Undefined
+                    | Token::Null
+                    | Token::Data
+            );
+            if !starts || call.hash.is_some() {
+                return Ok(call);
+            }
+            call.params.push(self.expr()?);
+        }
+    }
+
+    fn expr(&mut self) -> Result<Expr, TemplateError> {
+        Ok(match self.next() {
+            Token::Text(text) => Expr::Text(text),
+            Token::Number(number) => Expr::Number(number),
+            Token::Bool(value) => Expr::Bool(value),
+            Token::Undefined => Expr::Undefined,
+            Token::Null => Expr::Null,
+            Token::Data => Expr::Path(self.path(true)?),
+            Token::Id(_) => {
+                self.at -= 1;
+                Expr::Path(self.path(false)?)
+            }
+            Token::Paren => {
+                self.deeper()?;
+                let path = self.head()?;
+                let call = self.call(path)?;
+                self.expect(&Token::ParenEnd)?;
+                self.depth -= 1;
+                Expr::Call(Box::new(call))
+            }
+            _ => {
+                self.at -= 1;
+                return Err(self.unexpected());
+            }
+        })
+    }
+
+    fn path(&mut self, data: bool) -> Result<Path, TemplateError> {
+        let mut path =
+            Path { data, original: if data { "@".to_owned() } else { String::new() }, ..Path::default() };
+        loop {
+            let Token::Id(id) = self.peek().clone() else { return Err(self.unexpected()) };
+            self.at += 1;
+            let (part, bracketed) = unbracketed(&id);
+            path.original += &part;
+            match part.as_str() {
+                ".." | "." | "this" if !bracketed => {
+                    if !path.parts.is_empty() {
+                        return Err(TemplateError::new(format!("Invalid path: {}", path.original)));
+                    }
+                    path.up += usize::from(part == "..");
+                }
+                _ => path.parts.push(part),
+            }
+            let Token::Separator(separator) = *self.peek() else { return Ok(path) };
+            self.at += 1;
+            path.original.push(separator);
+        }
+    }
+}
+
+fn content(text: String) -> Content {
+    Content { original: text.clone(), value: text, ..Content::default() }
+}
+
+/// A name without the brackets around it, and whether there were any.
+fn unbracketed(id: &str) -> (String, bool) {
+    let inside = id.strip_prefix('[').and_then(|id| id.strip_suffix(']'));
+    match inside.filter(|inside| !inside.contains(['\n', '\r', '\u{2028}', '\u{2029}'])) {
+        Some(inside) => (inside.to_owned(), true),
+        None => (id.to_owned(), false),
+    }
+}
+
+fn matches(open: &str, close: &str) -> Result<(), TemplateError> {
+    let shown = |name: &str| name.trim_start_matches('\0').to_owned();
+    match open == close {
+        true => Ok(()),
+        false => Err(TemplateError::new(format!("{} doesn't match {}", shown(open), shown(close)))),
+    }
+}
+
+fn one_context(call: &Call) -> Result<(), TemplateError> {
+    match call.params.len() {
+        0 | 1 => Ok(()),
+        n => Err(TemplateError::new(format!("a partial takes one context, not {n}"))),
+    }
+}
+
+/// What a block around says of the white space at the end of what `{{else if}}` opened.
+fn close_chain(inverse: &mut Program, close: Strip) {
+    if let Some(Node::Block(block)) = inverse.body.first_mut() {
+        block.close = close;
+    }
 }
