@@ -1,7 +1,8 @@
 //! The lexer behind expansion: quotes, escapes, `$name` and `${…}`.
 
+use super::budget::Budget;
 use super::trim::{replace, trim_prefix, trim_suffix};
-use super::{ExpandError, Lookup, MAX_RESULT};
+use super::{ExpandError, Lookup};
 use std::ops::Range;
 
 /// How deep `${a:-${b:-…}}` may nest. Bounds the stack on hostile input.
@@ -20,12 +21,15 @@ pub(super) struct Lexer<'t> {
     pub(super) keep_quotes: bool,
     pub(super) keep_escapes: bool,
     pub(super) keep_unset: bool,
+    /// Whether words are collected.
+    pub(super) splits: bool,
     /// The word being collected. BuildKit has one such buffer for all nesting levels and clears
     /// it on entering a `${…}` with an operator: `80${X:-81}` splits into `81` alone. Images
     /// depend on what EXPOSE makes of that, so it is kept.
     word: String,
     word_start: usize,
     depth: usize,
+    budget: Budget,
 }
 
 impl<'t> Lexer<'t> {
@@ -40,9 +44,11 @@ impl<'t> Lexer<'t> {
             keep_quotes: false,
             keep_escapes: false,
             keep_unset: false,
+            splits: false,
             word: String::new(),
             word_start: 0,
             depth: 0,
+            budget: Budget::new(),
         }
     }
 
@@ -90,9 +96,6 @@ impl<'t> Lexer<'t> {
         self.word.clear();
         while let Some(next) = self.peek() {
             let at = self.at;
-            if result.len() > MAX_RESULT {
-                return Err(self.too_long(start));
-            }
             if stop == Some(next) {
                 self.next();
                 return Ok((result, words.finish(self, at)));
@@ -100,6 +103,8 @@ impl<'t> Lexer<'t> {
             match next {
                 '$' => {
                     let value = self.dollar()?;
+                    let split = if self.splits { value.split_whitespace().count() } else { 0 };
+                    self.budget.words(split).map_err(|message| self.error(at, message))?;
                     value.chars().for_each(|char| words.push(self, char, at));
                     result.push_str(&value);
                 }
@@ -169,7 +174,6 @@ impl<'t> Lexer<'t> {
         loop {
             match self.peek() {
                 None => return Err(self.unclosed(start, '"')),
-                Some(_) if result.len() > MAX_RESULT => return Err(self.too_long(start)),
                 Some('"') => {
                     self.next();
                     if self.keep_quotes {
@@ -210,8 +214,12 @@ impl<'t> Lexer<'t> {
         &rest[..length]
     }
 
-    fn too_long(&self, start: usize) -> ExpandError {
-        self.error(start, format!("this expands to more than {} MiB", MAX_RESULT >> 20))
+    /// A variable's value, paid for.
+    fn value(&mut self, start: usize, name: &str) -> Result<Option<String>, ExpandError> {
+        let value = (self.lookup)(name);
+        let length = value.as_ref().map_or(0, String::len);
+        self.budget.text(length).map_err(|message| self.error(start, message))?;
+        Ok(value)
     }
 
     fn unclosed(&self, start: usize, quote: char) -> ExpandError {
@@ -231,7 +239,7 @@ impl<'t> Lexer<'t> {
             if name.is_empty() {
                 return Ok("$".to_owned());
             }
-            return Ok(match (self.lookup)(&name) {
+            return Ok(match self.value(start, &name)? {
                 None if self.keep_unset => format!("${name}"),
                 value => value.unwrap_or_default(),
             });
@@ -250,7 +258,7 @@ impl<'t> Lexer<'t> {
         let name = self.name();
         match self.next() {
             None => Err(self.open_brace(start)),
-            Some('}') => Ok(match (self.lookup)(&name) {
+            Some('}') => Ok(match self.value(start, &name)? {
                 None if self.keep_unset => format!("${{{name}}}"),
                 value => value.unwrap_or_default(),
             }),
@@ -275,7 +283,7 @@ impl<'t> Lexer<'t> {
     ) -> Result<String, ExpandError> {
         let (word, _) = self.until(Some('}'), start, matches!(operator, '#' | '%'))?;
         let colons = if colon { ":" } else { "" };
-        let value = (self.lookup)(name);
+        let value = self.value(start, name)?;
         if value.is_none() && self.keep_unset {
             return Ok(format!("${{{name}{colons}{operator}{word}}}"));
         }
@@ -302,7 +310,7 @@ impl<'t> Lexer<'t> {
                     None => (false, word.as_str()),
                 };
                 let trim = if operator == '#' { trim_prefix } else { trim_suffix };
-                trim(pattern, &value.unwrap_or_default(), greedy)
+                trim(pattern, &value.unwrap_or_default(), greedy, &mut self.budget)
                     .map_err(|message| self.error(start, message))
             }
             other => Err(self.unsupported(start, &format!("{colons}{other}"))),
@@ -317,9 +325,9 @@ impl<'t> Lexer<'t> {
         }
         let (pattern, _) = self.until(Some('/'), start, true)?;
         let (replacement, _) = self.until(Some('}'), start, true)?;
-        match (self.lookup)(name) {
+        match self.value(start, name)? {
             None if self.keep_unset => Ok(format!("${{{name}/{pattern}/{replacement}}}")),
-            value => replace(&pattern, &replacement, &value.unwrap_or_default(), all)
+            value => replace(&pattern, &replacement, &value.unwrap_or_default(), all, &mut self.budget)
                 .map_err(|message| self.error(start, message)),
         }
     }
@@ -363,12 +371,15 @@ impl Collector {
         if !char.is_whitespace() {
             self.push_quoted(lexer, char.encode_utf8(&mut [0; 4]), at);
         } else if self.in_word && !lexer.word.is_empty() {
-            self.words.push((std::mem::take(&mut lexer.word), lexer.word_start..at));
+            self.end_word(lexer, at);
             self.in_word = false;
         }
     }
 
     fn push_quoted(&mut self, lexer: &mut Lexer<'_>, text: &str, at: usize) {
+        if !lexer.splits {
+            return;
+        }
         if lexer.word.is_empty() {
             lexer.word_start = at;
         }
@@ -376,9 +387,17 @@ impl Collector {
         self.in_word = true;
     }
 
+    fn end_word(&mut self, lexer: &mut Lexer<'_>, end: usize) {
+        let word = std::mem::take(&mut lexer.word);
+        // Those of inner levels are asked of nobody.
+        if lexer.depth == 1 {
+            self.words.push((word, lexer.word_start..end));
+        }
+    }
+
     fn finish(mut self, lexer: &mut Lexer<'_>, end: usize) -> Words {
         if !lexer.word.is_empty() {
-            self.words.push((std::mem::take(&mut lexer.word), lexer.word_start..end));
+            self.end_word(lexer, end);
         }
         self.words
     }

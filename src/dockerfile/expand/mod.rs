@@ -3,15 +3,13 @@
 //! The rules look like a shell's but are not: a word is not split before it is expanded,
 //! patterns know no brackets, and `${v//a/b}` takes `$1` in `b` as a reference to a group.
 
+mod budget;
 mod lexer;
+mod pattern;
 mod trim;
 
 use lexer::Lexer;
 use std::ops::Range;
-
-/// Bytes a word may expand to. Bounds memory where a file doubles a variable line by line; the
-/// kernel takes no more than 128 KiB in one variable anyway.
-pub(super) const MAX_RESULT: usize = 4 << 20;
 
 /// A word that cannot be expanded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +50,9 @@ impl Expander {
     /// # Errors
     /// As [`Expander::word`].
     pub fn words(&self, text: &str, lookup: Lookup<'_>) -> Result<Vec<String>, ExpandError> {
-        let (_, words) = Lexer::new(text, self.escape, lookup).run()?;
+        let mut lexer = Lexer::new(text, self.escape, lookup);
+        lexer.splits = true;
+        let (_, words) = lexer.run()?;
         Ok(words.into_iter().map(|(word, _)| word).collect())
     }
 
@@ -79,5 +79,6 @@ pub(super) fn literal_words(
     lexer.keep_quotes = keep_quotes;
     lexer.keep_escapes = keep_escapes;
     lexer.keep_unset = true;
+    lexer.splits = true;
     Ok(lexer.run()?.1)
 }

@@ -1,86 +1,74 @@
-//! `${v#p}`, `${v%p}` and `${v/p/r}`: shell patterns of `*`, `?` and backslash escapes.
+//! `${v#p}`, `${v%p}` and `${v/p/r}`.
 
-use super::MAX_RESULT;
+use super::budget::Budget;
+use super::pattern::Pattern;
 use crate::dockerfile::unicode::{is_decimal_digit, is_letter};
-use regex::{Regex, RegexBuilder};
-
-/// Compiled size in bytes above which a pattern is refused. Bounds memory on hostile input.
-const MAX_PATTERN: usize = 4 << 20;
 
 /// The value without what the pattern matches at its start: the shortest stretch, or the
 /// longest if `greedy`.
-pub(super) fn trim_prefix(pattern: &str, value: &str, greedy: bool) -> Result<String, String> {
-    let regex = compile(pattern, greedy, true)?;
-    let cut = regex.find(value).map_or(0, |found| found.end());
+pub(super) fn trim_prefix(
+    pattern: &str,
+    value: &str,
+    greedy: bool,
+    budget: &mut Budget,
+) -> Result<String, String> {
+    let cut = Pattern::new(pattern, greedy)?.find_at_start(value, budget)?.unwrap_or(0);
     Ok(value[cut..].to_owned())
 }
 
 /// The value without what the pattern matches at its end.
-pub(super) fn trim_suffix(pattern: &str, value: &str, greedy: bool) -> Result<String, String> {
-    // A regular expression finds the leftmost match, so the shortest suffix has to be looked
-    // for from the other side.
-    let trimmed = trim_prefix(&reverse_pattern(pattern), &reverse(value), greedy)?;
-    Ok(reverse(&trimmed))
+pub(super) fn trim_suffix(
+    pattern: &str,
+    value: &str,
+    greedy: bool,
+    budget: &mut Budget,
+) -> Result<String, String> {
+    // What comes first in the pattern is matched first, so the suffix is looked for from the other side.
+    let pattern = Pattern::new(&reversed(pattern, true), greedy)?;
+    let cut = pattern.find_at_start(&reversed(value, false), budget)?.unwrap_or(0);
+    Ok(value[..value.len() - cut].to_owned())
 }
 
 /// The value with the first match, or all matches, replaced.
-pub(super) fn replace(pattern: &str, replacement: &str, value: &str, all: bool) -> Result<String, String> {
-    let regex = compile(pattern, true, false)?;
+pub(super) fn replace(
+    pattern: &str,
+    replacement: &str,
+    value: &str,
+    all: bool,
+    budget: &mut Budget,
+) -> Result<String, String> {
+    let pattern = Pattern::new(pattern, true)?;
     if !all {
-        return Ok(match regex.find(value) {
-            Some(found) => format!("{}{replacement}{}", &value[..found.start()], &value[found.end()..]),
+        return Ok(match pattern.find(value, 0, budget)? {
+            Some(found) => format!("{}{replacement}{}", &value[..found.start], &value[found.end..]),
             None => value.to_owned(),
         });
     }
     let mut result = String::new();
-    let mut done = 0;
-    for found in regex.find_iter(value) {
-        result.push_str(&value[done..found.start()]);
-        fill_template(&mut result, replacement, found.as_str());
-        done = found.end();
-        if result.len() > MAX_RESULT {
-            return Err(format!("this expands to more than {} MiB", MAX_RESULT >> 20));
+    let (mut done, mut from) = (0, 0);
+    let mut last_end = None;
+    while let Some(found) = pattern.find(value, from, budget)? {
+        // An empty match directly after another match is none.
+        if !found.is_empty() || last_end != Some(found.end) {
+            result.push_str(&value[done..found.start]);
+            fill_template(&mut result, replacement, &value[found.clone()], budget)?;
+            done = found.end;
+            last_end = Some(found.end);
+        }
+        from = found.end;
+        if found.is_empty() {
+            let Some(next) = value[from..].chars().next() else { break };
+            from += next.len_utf8();
         }
     }
     result.push_str(&value[done..]);
     Ok(result)
 }
 
-fn compile(pattern: &str, greedy: bool, anchored: bool) -> Result<Regex, String> {
-    let mut regex = String::from(if anchored { "^" } else { "" });
-    let mut chars = pattern.chars().peekable();
-    // BuildKit's scanner drops a byte order mark at the start.
-    chars.next_if_eq(&'\u{feff}');
-    while let Some(char) = chars.next() {
-        let literal = match char {
-            '*' => {
-                regex.push_str(if greedy { ".*" } else { ".*?" });
-                continue;
-            }
-            '?' => {
-                regex.push('.');
-                continue;
-            }
-            // `}` and `/` are escaped for the sake of the `${…}` around the pattern.
-            '\\' if matches!(chars.peek(), Some('}' | '/')) => continue,
-            '\\' => match chars.next() {
-                Some(escaped @ ('*' | '?' | '\\')) => escaped,
-                Some(other) => return Err(format!("`\\{other}` is no escape of the pattern `{pattern}`")),
-                None => return Err(format!("the pattern `{pattern}` ends in an escape")),
-            },
-            other => other,
-        };
-        regex.push_str(&regex::escape(literal.encode_utf8(&mut [0; 4])));
-    }
-    RegexBuilder::new(&regex)
-        .size_limit(MAX_PATTERN)
-        .build()
-        .map_err(|_| "the pattern is too large".to_owned())
-}
-
 /// Go's `regexp.Expand` on a match without groups: `$0` is the match, every other name is
 /// empty, `$$` is a dollar sign.
-fn fill_template(out: &mut String, template: &str, matched: &str) {
+fn fill_template(out: &mut String, template: &str, matched: &str, budget: &mut Budget) -> Result<(), String> {
+    budget.text(template.len())?;
     let mut rest = template;
     while let Some(dollar) = rest.find('$') {
         out.push_str(&rest[..dollar]);
@@ -101,6 +89,7 @@ fn fill_template(out: &mut String, template: &str, matched: &str) {
         match after {
             Some(after) if length > 0 => {
                 if &body[..length] == "0" {
+                    budget.text(matched.len())?;
                     out.push_str(matched);
                 }
                 rest = after;
@@ -109,31 +98,40 @@ fn fill_template(out: &mut String, template: &str, matched: &str) {
         }
     }
     out.push_str(rest);
+    Ok(())
 }
 
-fn reverse(text: &str) -> String {
-    text.chars().rev().collect()
-}
-
-/// The pattern from back to front, escapes still before what they escape.
-fn reverse_pattern(pattern: &str) -> String {
-    let mut tokens = Vec::new();
-    let mut chars = pattern.chars();
-    while let Some(char) = chars.next() {
-        let escaped = if char == '\\' { chars.next() } else { None };
-        tokens.push((char, escaped));
+/// The characters from back to front; if `escapes`, those still before what they escape.
+fn reversed(text: &str, escapes: bool) -> String {
+    let mut result = vec![0; text.len()];
+    let mut end = text.len();
+    let mut chars = text.char_indices();
+    while let Some((start, char)) = chars.next() {
+        if escapes && char == '\\' {
+            chars.next();
+        }
+        let unit = &text[start..chars.offset()];
+        result[end - unit.len()..end].copy_from_slice(unit.as_bytes());
+        end -= unit.len();
     }
-    let mut result = String::with_capacity(pattern.len());
-    for (char, escaped) in tokens.into_iter().rev() {
-        result.push(char);
-        result.extend(escaped);
-    }
-    result
+    String::from_utf8(result).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn trim_prefix(pattern: &str, value: &str, greedy: bool) -> String {
+        super::trim_prefix(pattern, value, greedy, &mut Budget::new()).unwrap()
+    }
+
+    fn trim_suffix(pattern: &str, value: &str, greedy: bool) -> String {
+        super::trim_suffix(pattern, value, greedy, &mut Budget::new()).unwrap()
+    }
+
+    fn replace(pattern: &str, replacement: &str, value: &str, all: bool) -> Result<String, String> {
+        super::replace(pattern, replacement, value, all, &mut Budget::new())
+    }
 
     #[test]
     fn trims() {
@@ -145,8 +143,8 @@ mod tests {
             ("\\*", "*a", "a", "a"),
             ("[a]", "[a]b", "b", "b"),
         ] {
-            assert_eq!(trim_prefix(pattern, value, false).unwrap(), shortest, "{pattern} {value}");
-            assert_eq!(trim_prefix(pattern, value, true).unwrap(), longest, "{pattern} {value}");
+            assert_eq!(trim_prefix(pattern, value, false), shortest, "{pattern} {value}");
+            assert_eq!(trim_prefix(pattern, value, true), longest, "{pattern} {value}");
         }
         for (pattern, value, shortest, longest) in [
             (".*", "a.tar.gz", "a.tar", "a"),
@@ -154,8 +152,8 @@ mod tests {
             ("\\*", "a*", "a", "a"),
             ("b\\?", "ab?", "a", "a"),
         ] {
-            assert_eq!(trim_suffix(pattern, value, false).unwrap(), shortest, "{pattern} {value}");
-            assert_eq!(trim_suffix(pattern, value, true).unwrap(), longest, "{pattern} {value}");
+            assert_eq!(trim_suffix(pattern, value, false), shortest, "{pattern} {value}");
+            assert_eq!(trim_suffix(pattern, value, true), longest, "{pattern} {value}");
         }
     }
 
