@@ -67,6 +67,17 @@ impl Registry {
         Registry::start(scratch(), Settings { tls, ..Settings::default() })
     }
 
+    /// The same, without HTTP/2.
+    pub fn with_old_tls(authority: &Authority) -> Registry {
+        let (certificate, key) = authority.server();
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}}}, http2: {{disabled: true}}",
+            certificate.display(),
+            key.display()
+        );
+        Registry::start(scratch(), Settings { tls, ..Settings::default() })
+    }
+
     /// Speaks TLS, and only to who shows a certificate of the same CA.
     pub fn with_mutual_tls(authority: &Authority) -> Registry {
         let (certificate, key) = authority.server();

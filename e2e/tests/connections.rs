@@ -76,6 +76,34 @@ fn certificates_that_are_not_checked() {
     pull().flag("--insecure-pull").run(Place::Overlay).failed(1);
 }
 
+/// Requests of each version of HTTP, as the registry's own log has them.
+fn spoken(registry: &Registry, part: &str) -> (usize, usize) {
+    let requests = registry.requests();
+    let of = |version: &str| requests.iter().filter(|r| r.contains(part) && r.contains(version)).count();
+    (of(" HTTP/2.0\""), of(" HTTP/1.1\""))
+}
+
+#[test]
+fn questions_by_http2_and_blobs_by_connections_of_their_own() {
+    let authority = Authority::new();
+    let registry = Registry::with_tls(&authority);
+    let ca = shown(&authority.certificate());
+    there_and_back(&registry, |b| b.env("SSL_CERT_FILE", &ca), Place::Overlay);
+    assert_eq!(spoken(&registry, "\"PUT /v2/some/blobs/").0, 0, "{:#?}", registry.requests());
+    for question in ["\"GET /v2/ ", "\"HEAD /v2/some/blobs/", "\"POST ", "\"PUT /v2/some/manifests/"] {
+        let (new, old) = spoken(&registry, question);
+        assert!(new > 0 && old == 0, "{question}: {:#?}", registry.requests());
+    }
+    // Switched off, and not to be had.
+    let registry = Registry::with_tls(&authority);
+    let off = |b: Build| b.env("SSL_CERT_FILE", &ca).env("GODEBUG", "http2client=0");
+    there_and_back(&registry, off, Place::Overlay);
+    assert_eq!(spoken(&registry, "").0, 0, "{:#?}", registry.requests());
+    let registry = Registry::with_old_tls(&authority);
+    there_and_back(&registry, |b| b.env("SSL_CERT_FILE", &ca), Place::Overlay);
+    assert_eq!(spoken(&registry, "").0, 0, "{:#?}", registry.requests());
+}
+
 #[test]
 fn a_certificate_of_ours() {
     let authority = Authority::new();
@@ -150,6 +178,7 @@ fn proxies_and_their_exceptions() {
     build("").run(Place::Overlay).succeeded();
     let all = proxy.requests();
     assert!(!all.is_empty() && all.iter().all(|r| r == "CONNECT registry.invalid:5000"), "{all:#?}");
+    assert!(spoken(&registry, "\"HEAD ").0 > 0, "through the tunnel: {:#?}", registry.requests());
     build("10.0.0.0/8,registry.invalid:5001").run(Place::Overlay).succeeded();
     let before = proxy.requests().len();
     for exception in ["registry.invalid", ".invalid", "*", "registry.invalid:5000", "a, invalid"] {

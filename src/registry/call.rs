@@ -8,6 +8,7 @@ use reqwest::{Method, Url};
 
 use super::endpoint::Endpoint;
 use super::feed::Feed;
+use crate::transport::Traffic;
 
 /// One request.
 pub(super) struct Call {
@@ -15,6 +16,8 @@ pub(super) struct Call {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
+    /// Whether the answer is the bytes of a blob.
+    pub(super) download: bool,
 }
 
 /// What a request carries.
@@ -26,11 +29,16 @@ pub(super) enum Body {
 
 impl Call {
     pub(super) fn new(method: Method, url: Url) -> Self {
-        Call { method, url, headers: HeaderMap::new(), body: Body::None }
+        Call { method, url, headers: HeaderMap::new(), body: Body::None, download: false }
     }
 
     pub(super) fn get(url: Url) -> Self {
         Self::new(Method::GET, url)
+    }
+
+    /// A GET whose answer may be large.
+    pub(super) fn download(url: Url) -> Self {
+        Call { download: true, ..Self::get(url) }
     }
 
     /// Servers want to be told that there is no body.
@@ -57,6 +65,15 @@ impl Call {
         self.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         self.body = Body::Feed(feed);
         self
+    }
+
+    /// What its connection is wanted for.
+    pub(super) fn traffic(&self) -> Traffic {
+        match self.body {
+            Body::Feed(_) => Traffic::Body,
+            _ if self.download => Traffic::Body,
+            _ => Traffic::Question,
+        }
     }
 
     /// Method and path for people; the query and the paths of other hosts may hold tokens.

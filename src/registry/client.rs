@@ -252,7 +252,7 @@ impl Client {
     ) -> Result<Response, Failure> {
         let endpoint = &target.endpoint;
         let trust = Trust { registry: &endpoint.name, skip_verify: endpoint.skip_verify, own: trusted };
-        let client = self.transport.client_for(url, trust).map_err(RegistryError::from)?;
+        let client = self.transport.client_for(url, trust, call.traffic()).map_err(RegistryError::from)?;
         let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
         if let Some(authorization) = authorization.filter(|_| trusted) {
             request = request.header(reqwest::header::AUTHORIZATION, authorization);
@@ -283,6 +283,9 @@ impl Client {
     /// A failed connection as a failure.
     pub(super) fn broken(&self, target: &Target, url: &Url, error: &reqwest::Error) -> Failure {
         let kind = transport::kind(error);
+        if transport::is_http2(error) {
+            self.transport.give_up_http2(url, "HTTP/2 failed");
+        }
         let error = RegistryError::Connection {
             what: target.what.clone(),
             host: endpoint::host(url),
@@ -294,6 +297,7 @@ impl Client {
 
     /// Silence as a failure.
     pub(super) fn silent(&self, target: &Target, url: &Url) -> Failure {
+        self.transport.give_up_http2(url, "it is silent");
         Failure::transient(RegistryError::Connection {
             what: target.what.clone(),
             host: endpoint::host(url),

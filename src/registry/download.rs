@@ -38,7 +38,7 @@ where
     /// Asks for what is left and hands it on.
     pub(super) async fn go_on(&mut self, client: &Client, target: &Target) -> Result<(), Failure> {
         let path = format!("{}/blobs/{}", target.repository, self.descriptor.digest);
-        let mut call = Call::get(target.endpoint.url(&path));
+        let mut call = Call::download(target.endpoint.url(&path));
         if self.done > 0 {
             call = call.header(RANGE, HeaderValue::try_from(format!("bytes={}-", self.done)).expect("ASCII"));
         }

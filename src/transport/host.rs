@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use reqwest::Client;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use super::SetupError;
+use super::clients::{Clients, Parts};
 use super::tls::{self, bytes_of, unreadable};
-use super::{Pair, Parts, SetupError};
 use crate::config::RegistryConfig;
 use crate::image::is_same_registry;
 
@@ -31,7 +31,7 @@ pub(super) struct Host {
     roots: Vec<CertificateDer<'static>>,
     identity: Option<Arc<SingleCertAndKey>>,
     /// By whether certificates are checked, and whether we show ours.
-    clients: [OnceLock<Result<Pair, String>>; 4],
+    clients: [OnceLock<Result<Clients, String>>; 4],
 }
 
 impl Host {
@@ -57,15 +57,10 @@ impl Host {
         is_same_registry(&self.name, registry)
     }
 
-    /// The client for requests to it, or to where it sends us.
-    pub(super) fn client<'a>(
-        &'a self,
-        parts: &Parts,
-        trust: Trust<'_>,
-        direct: bool,
-    ) -> Result<&'a Client, String> {
+    /// The clients for requests to it, or to where it sends us.
+    pub(super) fn clients(&self, parts: &Parts, trust: Trust<'_>) -> &Result<Clients, String> {
         let slot = &self.clients[usize::from(trust.skip_verify) * 2 + usize::from(trust.own)];
-        let pair = slot.get_or_init(|| {
+        slot.get_or_init(|| {
             let shown = self.identity.clone().filter(|_| trust.own);
             let config = if trust.skip_verify {
                 tls::unchecked(shown)?
@@ -74,10 +69,8 @@ impl Host {
                 roots.add_parsable_certificates(self.roots.iter().cloned());
                 tls::checked(roots, shown)?
             };
-            parts.pair(config)
-        });
-        let pair = pair.as_ref().map_err(Clone::clone)?;
-        Ok(if direct { &pair.direct } else { &pair.proxied })
+            parts.clients(&config)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Connections: names to addresses, TLS, proxies. All that it reads from files and the
 //! environment it reads when it is made, because the root may be an image's later.
 
+mod clients;
 mod dns;
 mod error;
 mod host;
@@ -9,12 +10,12 @@ mod proxy;
 mod tls;
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use reqwest::{Client, ClientBuilder, Proxy, Url, redirect};
+use reqwest::{Client, Url};
 use rustls::AlertDescription;
 use tokio::runtime::Handle;
 
+pub(crate) use clients::Traffic;
 pub use error::ConnectionKind;
 pub(crate) use error::{SetupError, plain};
 pub(crate) use host::Trust;
@@ -22,38 +23,21 @@ pub use network::{Network, Task};
 
 use crate::config::RegistryConfig;
 use crate::event::Events;
+use clients::{Clients, Http2, Parts};
 use dns::{NoSuchHost, Resolver};
 use host::Host;
 use proxy::Proxies;
 use tls::CaFiles;
 
-/// A registry that takes longer to accept a connection is down.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// HTTP clients, one for each way to connect.
 pub(crate) struct Transport {
     /// For plain HTTP without a proxy.
     plain: Client,
-    checked: OnceLock<Result<Pair, String>>,
-    unchecked: OnceLock<Result<Pair, String>>,
+    checked: OnceLock<Result<Clients, String>>,
+    unchecked: OnceLock<Result<Clients, String>>,
     hosts: Vec<Host>,
     exceptions: Proxies,
     parts: Parts,
-}
-
-/// What clients are made of.
-struct Parts {
-    user_agent: String,
-    resolver: Arc<Resolver>,
-    proxies: Vec<Proxy>,
-    ca_files: CaFiles,
-    events: Events,
-}
-
-/// The same client with and without the environment's proxies.
-struct Pair {
-    direct: Client,
-    proxied: Client,
 }
 
 impl Transport {
@@ -68,6 +52,7 @@ impl Transport {
             proxies: exceptions.parsed()?,
             ca_files: CaFiles::read(&config.ca_paths, events)?,
             events: events.clone(),
+            http2: Http2::from_environment(),
         };
         let plain = tls::none().and_then(|tls| parts.client(tls, &[]));
         let plain = plain.map_err(|problem| SetupError { problem })?;
@@ -86,62 +71,52 @@ impl Transport {
         self.parts.ca_files.pem(&self.parts.events)
     }
 
-    /// The client for a URL that is no registry's. The first one that may need TLS takes some
-    /// milliseconds, for the CA roots.
+    /// The client for a URL that is no registry's, in HTTP/1.1. The first one that may need TLS
+    /// takes some milliseconds, for the CA roots.
     ///
     /// # Errors
     /// [`SetupError`]
     pub(crate) fn client(&self, url: &Url) -> Result<&Client, SetupError> {
-        self.client_for(url, Trust { registry: "", skip_verify: false, own: false })
+        self.client_for(url, Trust { registry: "", skip_verify: false, own: false }, Traffic::Body)
     }
 
     /// The client for a URL of a registry, or one that it sends us to.
     ///
     /// # Errors
     /// [`SetupError`]
-    pub(crate) fn client_for(&self, url: &Url, trust: Trust<'_>) -> Result<&Client, SetupError> {
+    pub(crate) fn client_for(
+        &self,
+        url: &Url,
+        trust: Trust<'_>,
+        traffic: Traffic,
+    ) -> Result<&Client, SetupError> {
         let direct = self.exceptions.bypass(url) || self.parts.proxies.is_empty();
         if direct && url.scheme() == "http" {
             return Ok(&self.plain);
         }
-        if let Some(host) = self.hosts.iter().find(|host| host.is(trust.registry)) {
-            return host.client(&self.parts, trust, direct).map_err(|problem| SetupError { problem });
-        }
-        let pair = if trust.skip_verify {
-            self.unchecked.get_or_init(|| self.parts.pair(tls::unchecked(None)?))
-        } else {
-            self.checked.get_or_init(|| {
+        let clients = match self.hosts.iter().find(|host| host.is(trust.registry)) {
+            Some(host) => host.clients(&self.parts, trust),
+            None if trust.skip_verify => {
+                self.unchecked.get_or_init(|| self.parts.clients(&tls::unchecked(None)?))
+            }
+            None => self.checked.get_or_init(|| {
                 let roots = self.parts.ca_files.roots(&self.parts.events);
-                self.parts.pair(tls::checked(roots, None)?)
-            })
+                self.parts.clients(&tls::checked(roots, None)?)
+            }),
         };
-        match pair {
-            Ok(pair) if direct => Ok(&pair.direct),
-            Ok(pair) => Ok(&pair.proxied),
+        match clients {
+            Ok(clients) => Ok(clients.get(direct, self.parts.http2.traffic(url, traffic))),
             Err(problem) => Err(SetupError { problem: problem.clone() }),
         }
     }
-}
 
-impl Parts {
-    fn pair(&self, tls: rustls::ClientConfig) -> Result<Pair, String> {
-        Ok(Pair { direct: self.client(tls.clone(), &[])?, proxied: self.client(tls, &self.proxies)? })
-    }
-
-    fn client(&self, tls: rustls::ClientConfig, proxies: &[Proxy]) -> Result<Client, String> {
-        let builder = Client::builder()
-            .user_agent(&self.user_agent)
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(self.resolver.clone())
-            // Each transfer has a connection and a TCP window of its own.
-            .http1_only()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_keepalive(Duration::from_secs(30))
-            // Redirects are followed where credentials are known, so that none leaks.
-            .redirect(redirect::Policy::none())
-            .no_proxy();
-        let builder = proxies.iter().cloned().fold(builder, ClientBuilder::proxy);
-        builder.build().map_err(|e| reason(&e))
+    /// A question to the host of a URL got no answer, perhaps for the sake of HTTP/2: from now on
+    /// it is asked in HTTP/1.1.
+    pub(crate) fn give_up_http2(&self, url: &Url, why: &str) {
+        if self.parts.http2.give_up(url) {
+            let host = url.authority();
+            self.parts.events.debug(format!("{host}: {why}; from now on it is asked in HTTP/1.1"));
+        }
     }
 }
 
@@ -177,6 +152,18 @@ fn reqwest_words(error: &reqwest::Error) -> String {
         "the request failed"
     };
     words.to_owned()
+}
+
+/// Whether a request failed for the sake of HTTP/2.
+pub(crate) fn is_http2(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = next {
+        if e.is::<h2::Error>() {
+            return true;
+        }
+        next = e.source();
+    }
+    false
 }
 
 /// What a failed connection looks like.
@@ -221,7 +208,7 @@ mod tests {
         let client = |url: &str, skip_verify| {
             let url: Url = url.parse().expect("a URL");
             let trust = Trust { registry: "127.0.0.1:5000", skip_verify, own: true };
-            transport.client_for(&url, trust).map(drop).expect("a client");
+            transport.client_for(&url, trust, Traffic::Question).map(drop).expect("a client");
         };
         client("http://127.0.0.1:5000/v2/", false);
         client("http://127.0.0.1:5000/v2/", true);

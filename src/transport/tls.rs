@@ -230,12 +230,10 @@ fn versions() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
 }
 
 fn finished(builder: ConfigBuilder<ClientConfig, WantsClientCert>, shown: Shown) -> ClientConfig {
-    let mut config = match shown {
+    match shown {
         Some(shown) => builder.with_client_cert_resolver(shown),
         None => builder.with_no_client_auth(),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
+    }
 }
 
 /// Accepts every certificate, but still demands that the other side holds its key.

@@ -5,6 +5,7 @@ mod chunked;
 mod cuts;
 mod fake;
 mod growing;
+mod http2;
 mod mirror;
 mod pull;
 mod push;
