@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use yadokari::event::Events;
 use yadokari::image::{Descriptor, Digest, ManifestOrIndex, Reference};
-use yadokari::run::Cancel;
+use yadokari::run::{Cancel, signals};
 use yadokari::ship::{Carrier, IndexConfig, Place, ShipError, Source};
 
 use crate::ci::Front;
@@ -67,11 +67,13 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
     let markup = reporter.markup(&redactor);
     let display = Display::open(job.log, env, redactor, markup, reporter.sink())?;
     let events = display.events();
+    let cancel =
+        signals::install().map_err(|e| Usage::new(format!("SIGTERM and SIGINT cannot be handled: {e}")))?;
     for warning in &job.warnings {
         events.warn(warning.as_str());
     }
     let done = match job.config.push {
-        true => push(&job, &images, front, &events),
+        true => push(&job, &images, front, &events, cancel.clone()),
         false => {
             events.info("nothing is pushed, so there is no index");
             Ok(())
@@ -80,7 +82,14 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
     let code = match done {
         Ok(()) => 0,
         Err(error) => {
-            let mut failure = diagnostic::of_text(&error.to_string(), error.help(), display.color());
+            let mut failure = match cancel.signal() {
+                None => diagnostic::of_text(&error.to_string(), error.help(), display.color()),
+                // Whatever else went wrong by then did so because of it.
+                Some(_) => {
+                    let text = format!("cancelled by {}", cancel.signal_name());
+                    diagnostic::of_text(&text, None, display.color())
+                }
+            };
             session::explained(&mut failure, reporter);
             display.failure(&failure);
             // The job has failed already.
@@ -94,10 +103,10 @@ pub(crate) fn run(front: &Front, env: &Env) -> Result<u8, Usage> {
     Ok(code)
 }
 
-fn push(job: &Job, images: &[Place], front: &Front, events: &Events) -> Result<(), Failed> {
+fn push(job: &Job, images: &[Place], front: &Front, events: &Events, cancel: Cancel) -> Result<(), Failed> {
     let config = &job.config;
     let spare = config.rootfs.work_dir.clone();
-    let carrier = Carrier::new(&config.registry, &config.keychain, spare, events.clone(), Cancel::new())?;
+    let carrier = Carrier::new(&config.registry, &config.keychain, spare, events.clone(), cancel)?;
     carrier.check(&config.destinations)?;
     let open = |image: &Place| Source::open(&carrier, image, true);
     let sources = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;

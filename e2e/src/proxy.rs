@@ -32,6 +32,8 @@ pub enum Fault {
     Garbage,
     /// The answer comes at this many bytes a second.
     Slow(usize),
+    /// The request's body is taken at this many bytes a second.
+    SlowRequest(usize),
 }
 
 /// A fault and the requests that meet it.
@@ -166,7 +168,7 @@ impl State {
         mut head: Head,
         fault: Option<Fault>,
     ) -> io::Result<()> {
-        let mut rate = usize::MAX;
+        let (mut rate, mut up_rate) = (usize::MAX, usize::MAX);
         let (mut up_limit, mut down_limit, mut corrupt) = (usize::MAX, usize::MAX, false);
         match fault {
             None => {}
@@ -192,12 +194,15 @@ impl State {
             Some(Fault::Corrupt) => corrupt = true,
             Some(Fault::Garbage) => return answer(&mut client, 200, "", "<html>Please log in</html>"),
             Some(Fault::Slow(bytes)) => rate = bytes,
+            Some(Fault::SlowRequest(bytes)) => up_rate = bytes,
         }
         let mut upstream = TcpStream::connect(("127.0.0.1", self.upstream))?;
         send_head(&mut upstream, &head)?;
         let (mut to, both) = (upstream.try_clone()?, client.try_clone()?);
         std::thread::spawn(move || {
-            if copy(&mut reader, &mut to, up_limit, false, usize::MAX).unwrap_or(false) {
+            // A client that goes away in the middle of a slow body is gone for the registry too.
+            let gone = up_rate < usize::MAX;
+            if copy(&mut reader, &mut to, up_limit, false, up_rate).unwrap_or(gone) || gone {
                 let _ = both.shutdown(Shutdown::Both);
                 let _ = to.shutdown(Shutdown::Both);
             }

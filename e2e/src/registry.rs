@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use crate::authority::Authority;
-use crate::command::run_ok;
+use crate::command::{run, run_ok};
 use crate::http::request;
 use crate::image::Image;
 use crate::machine::scratch;
@@ -227,6 +227,17 @@ impl Registry {
     pub fn has_tag(&self, repository: &str, tag: &str) -> bool {
         let path = format!("data/docker/registry/v2/repositories/{repository}/_manifests/tags");
         self.directory.path().join(path).join(tag).exists()
+    }
+
+    /// Uploads that were opened, and neither became blobs nor were cancelled, as the registry's own files
+    /// have them.
+    pub fn open_uploads(&self) -> Vec<String> {
+        let root = self.directory.path().join("data/docker/registry/v2/repositories");
+        // Of what was cancelled it leaves a directory with states of hashes.
+        let find = ["-path", "*/_uploads/*", "-name", "startedat", "-printf", "%P\\n"];
+        // A registry that was pushed nothing has no such directory.
+        let found = run(Command::new("find").arg(root).args(find));
+        found.stdout.lines().map(str::to_owned).collect()
     }
 
     /// Requests so far, one line each as the registry logs them: `"GET /v2/… HTTP/1.1" 200 …`.

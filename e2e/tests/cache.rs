@@ -258,6 +258,35 @@ fn a_cache_that_misbehaves_fails_no_build() {
 }
 
 #[test]
+fn a_cache_that_may_not_be_written_is_named_before_the_first_step() {
+    let (_registry, proxy) = registry();
+    let refused = |status| Rule {
+        method: "POST",
+        contains: "/cached/blobs/uploads/",
+        times: 1000,
+        fault: Fault::Status(status, None),
+    };
+    for (status, flags) in [(403, vec!["--no-push"]), (404, vec![])] {
+        proxy.set_rules(vec![refused(status)]);
+        let build = Build::new("FROM busybox\nRUN sleep 1; echo the step ran\n")
+            .flag("--cache")
+            .flag(&format!("--cache-repo={}", proxy.reference("cached")))
+            .flag(&format!("--insecure-registry={}", proxy.host()));
+        let built = flags.iter().fold(build, |build, flag| build.flag(flag)).run(Place::Overlay);
+        let log = &built.succeeded().finished.stderr;
+        let named = log.find(&format!("nothing can be kept in the cache {}/cached", proxy.host()));
+        let ran = log.find("the step ran\n");
+        assert!(named.is_some() && named < ran, "{log}");
+    }
+    let skipping = Build::new("FROM busybox\nCOPY Dockerfile /\n")
+        .flag("--cache")
+        .flag("--skip-push-permission-check")
+        .flag(&format!("--cache-repo={}", proxy.reference("cached")));
+    let built = skipping.flag(&format!("--insecure-registry={}", proxy.host())).run(Place::Overlay);
+    assert!(!built.succeeded().finished.stderr.contains("nothing can be kept"));
+}
+
+#[test]
 fn a_step_that_fails_loses_nothing_that_was_made() {
     let cache = scratch();
     let build = |last: &str| {

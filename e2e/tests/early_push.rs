@@ -138,4 +138,35 @@ fn a_signal_in_the_middle_ends_it() {
     assert_eq!(status.code(), Some(1));
     assert!(!registry.has_tag("app", "1"));
     assert!(!build.out().join("digest").exists());
+    // Each upload that is no blob is cancelled; the registry itself refuses that for those it has bytes of.
+    let requests = registry.requests();
+    let open = count(&requests, &["\"POST ", "\" 202 "]) - count(&requests, &["\"PUT ", "\" 201 "]);
+    assert_eq!(count(&requests, &["\"DELETE "]), open, "{requests:#?}");
+}
+
+#[test]
+fn an_error_in_the_middle_leaves_no_upload() {
+    let registry = Registry::open();
+    let slow =
+        Rule { method: "PATCH", contains: "/blobs/uploads/", times: 1, fault: Fault::SlowRequest(1_000_000) };
+    let proxy = FaultyProxy::before(&registry, vec![slow]);
+    let build = large(7)
+        .file("Dockerfile", "FROM busybox\nCOPY large /\nRUN exit 3\n")
+        .push_to(&proxy.reference("app:1"));
+    build.run(Place::Overlay).failed(3);
+    proxy.all_faults_happened();
+    let requests = proxy.requests();
+    let path = |method: &str| {
+        let found = requests.iter().rev().find(|request| request.starts_with(method));
+        found.and_then(|request| request.split([' ', '?']).nth(1))
+    };
+    assert!(path("PATCH ").is_some() && path("PATCH ") == path("DELETE "), "{requests:#?}");
+}
+
+#[test]
+fn the_upload_that_tries_the_right_to_push_is_never_left() {
+    let registry = Registry::open();
+    Build::new("FROM busybox\nRUN exit 3\n").push(&registry, "app:1").run(Place::Overlay).failed(3);
+    assert_eq!(count(&registry.requests(), &["\"POST "]), 1, "{:#?}", registry.requests());
+    assert_eq!(registry.open_uploads(), Vec::<String>::new());
 }

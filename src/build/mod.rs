@@ -99,6 +99,7 @@ fn make(
     let dockerfile = dockerfile::parse(&source).map_err(Error::Dockerfile)?;
 
     let rights = session.try_rights();
+    session.try_caches(events);
     let named = Named::new(config, &workspace, session.fetcher(), &session.network, cancel)?;
     let mut cache = open_cache::open(config, &session, events);
     let config = &epoch::of_context(config, context.as_ref());

@@ -43,9 +43,17 @@ pub(super) fn references(config: &BuildConfig) -> Vec<Reference> {
     let mounts = &config.cache.mounts;
     let all = config.cache.from.iter().chain(config.cache.to.iter().map(|e| &e.location));
     let all = all.chain(&mounts.from).chain(&mounts.to);
-    let registry = |l: &CacheLocation| match l {
+    all.filter_map(repository).collect()
+}
+
+/// The repositories that layers are kept in.
+pub(super) fn written(config: &BuildConfig) -> Vec<Reference> {
+    config.cache.to.iter().filter_map(|export| repository(&export.location)).collect()
+}
+
+fn repository(location: &CacheLocation) -> Option<Reference> {
+    match location {
         CacheLocation::Registry(reference) | CacheLocation::Image(reference) => Some(reference.clone()),
         CacheLocation::Directory(_) => None,
-    };
-    all.filter_map(registry).collect()
+    }
 }

@@ -12,7 +12,7 @@ use crate::fetch;
 use crate::image::Reference;
 use crate::keychain::Keychain;
 use crate::plan::Plan;
-use crate::registry::{Network, Registry, Task};
+use crate::registry::{Network, Registry, RegistryError, Task};
 use crate::run::Cancel;
 
 use super::remotes::Remotes;
@@ -117,6 +117,32 @@ impl<'a> Session<'a> {
             }
             Ok(())
         }))
+    }
+
+    /// Says early, beside everything else, where the cache may not be written: nothing of the build is
+    /// lost, but all of it is made again the next time. A cache that does not answer is named where it is
+    /// asked.
+    pub(super) fn try_caches(&self, events: &Events) {
+        if self.config.registry.skip_push_permission_check {
+            return;
+        }
+        for cache in open_cache::written(self.config) {
+            let (registry, events) = (self.registry.clone(), events.clone());
+            self.network.spawn(async move {
+                use RegistryError::{Status, Token};
+                if let Err(error @ (Status { .. } | Token { .. })) = registry.check_push(&cache).await {
+                    let name = format!("{}/{}", cache.registry(), cache.repository());
+                    events.warn(format!("nothing can be kept in the cache {name}: {error}"));
+                }
+            });
+        }
+    }
+}
+
+impl Drop for Session<'_> {
+    /// Uploads that were begun are no use to anybody.
+    fn drop(&mut self) {
+        self.network.block_on(self.registry.close());
     }
 }
 

@@ -18,6 +18,7 @@ use super::endpoint::{self, Endpoint, Route};
 use super::feed::Feed;
 use super::mirror::Mirrors;
 use super::retry::{Failure, Patience, is_transient, retry_after};
+use super::sessions::Sessions;
 use super::token::{Scopes, Tokens};
 use super::words::{limits, own_words};
 use super::{ConnectionKind, Direction, RegistryError};
@@ -65,6 +66,7 @@ pub(super) struct Client {
     pub(super) pushes: Arc<Semaphore>,
     pub(super) questions: Arc<Semaphore>,
     pub(super) deliveries: Deliveries,
+    pub(super) sessions: Sessions,
     pub(super) download: Patience,
     pub(super) upload: Patience,
     pub(super) limits: Limits,

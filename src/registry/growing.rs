@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use reqwest::header::LOCATION;
-use reqwest::{Method, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::call::Call;
-use super::client::{Client, Target};
+use super::client::Client;
 use super::feed::{Feed, Source};
 use super::retry::Failure;
+use super::sessions::Session;
 use super::transfer::Transfer;
 use super::upload::{repository_name, session};
 use super::{Blob, Direction, PushOutcome, Registry, RegistryError, permit};
@@ -75,11 +76,11 @@ struct State {
     /// Whether it had its turn.
     begun: AtomicBool,
     /// The upload, from when the registry opened it until somebody cares for its end.
-    session: Mutex<Option<(Target, Url)>>,
+    session: Mutex<Option<Session>>,
 }
 
 impl State {
-    fn session(&self) -> MutexGuard<'_, Option<(Target, Url)>> {
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,9 +94,8 @@ impl std::fmt::Debug for Sending {
 impl Drop for Sending {
     fn drop(&mut self) {
         self.request.abort();
-        if let Some((target, session)) = self.state.session().take() {
-            let client = self.client.clone();
-            self.client.handle.spawn(async move { client.cancel_session(&target, session).await });
+        if let Some(session) = self.state.session().take() {
+            self.client.abandon(session);
         }
     }
 }
@@ -166,13 +166,14 @@ impl Registry {
         }
         sending.sent().await?;
         let open = sending.state.session().clone();
-        let Some((mut target, session)) = open else {
+        let Some(session) = open else {
             return Err(RegistryError::Stopped { what: sending.feed.what().to_owned() }.into());
         };
-        target.what = format!("push blob {} to {}", digest.short(), repository_name(&sending.to));
+        let what = format!("push blob {} to {}", digest.short(), repository_name(&sending.to));
+        let target = self.client.target(&sending.to, Direction::Push, what.clone()).await?;
         let nothing = Source::Bytes(Bytes::new());
-        let end = Feed::new(target.what.clone(), 0, nothing, None);
-        self.client.put_body(&target, session, digest, &end).await?;
+        let end = Feed::new(what, 0, nothing, None);
+        self.client.put_body(&target, &session, digest, &end).await?;
         // It is no upload any more: nothing to cancel.
         sending.state.session().take();
         Ok(PushOutcome::Uploaded)
@@ -195,21 +196,22 @@ impl Sending {
 impl Client {
     /// Opens an upload and sends the file into it until it is complete.
     async fn follow_file(
-        &self,
+        self: &Arc<Self>,
         to: &Reference,
         what: String,
         feed: &Arc<Feed>,
         state: &State,
     ) -> Result<(), Failure> {
         let target = self.target(to, Direction::Push, what).await?;
-        let begun = self.open_session(&target).await?;
-        *state.session() = Some((target.clone(), begun.clone()));
-        let call = Call::new(Method::PATCH, begun).feed(feed.clone());
-        let response = self.expect(&target, &call, &[StatusCode::ACCEPTED, StatusCode::NO_CONTENT]).await?;
+        let mut begun = self.open_session(&target).await?;
+        *state.session() = Some(begun.clone());
+        let call = Call::new(Method::PATCH, begun.url.clone()).feed(feed.clone());
+        let wanted = [StatusCode::ACCEPTED, StatusCode::NO_CONTENT];
+        let response = self.unless_closed(&target, self.expect(&target, &call, &wanted)).await?;
         // Each answer may move the upload.
         if response.headers().contains_key(LOCATION) {
-            let next = session(&target, &response)?;
-            *state.session() = Some((target, next));
+            self.sessions.moved(&mut begun, session(&target, &response)?);
+            *state.session() = Some(begun);
         }
         Ok(())
     }

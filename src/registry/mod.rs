@@ -24,6 +24,7 @@ mod push;
 mod reader;
 mod referrers;
 mod retry;
+mod sessions;
 mod tags;
 mod token;
 mod transfer;
@@ -121,6 +122,7 @@ impl Registry {
             pushes: Arc::new(Semaphore::new(BLOBS)),
             questions: Arc::new(Semaphore::new(QUESTIONS)),
             deliveries: Deliveries::default(),
+            sessions: sessions::Sessions::default(),
             download,
             upload,
             limits,

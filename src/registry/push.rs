@@ -47,18 +47,14 @@ impl Registry {
     pub async fn check_push(&self, repository: &Reference) -> Result<(), RegistryError> {
         let client = &self.client;
         let what = format!("push to {}", repository_name(repository));
-        let (target, session) = client
+        let session = client
             .upload
             .retry(&client.events, || async {
                 let target = client.target(repository, Direction::Push, what.clone()).await?;
-                let session = client.open_session(&target).await?;
-                Ok((target, session))
+                client.open_session(&target).await
             })
             .await?;
-        // Nobody waits for that.
-        let client = self.client.clone();
-        let handle = client.handle.clone();
-        handle.spawn(async move { client.cancel_session(&target, session).await });
+        client.abandon(session);
         Ok(())
     }
 
@@ -153,7 +149,11 @@ impl Registry {
                     Some(session) => session,
                     None => client.open_session(&target).await?,
                 };
-                client.put_body(&target, session, &descriptor.digest, &feed).await
+                let end = client.put_body(&target, &session, &descriptor.digest, &feed).await;
+                if end.is_err() {
+                    client.abandon(session);
+                }
+                end
             };
             match attempt.await {
                 Ok(()) => return Ok(PushOutcome::Uploaded),

@@ -12,6 +12,7 @@ use super::client::{Client, Target};
 use super::feed::Feed;
 use super::pull::claimed_digest;
 use super::retry::Failure;
+use super::sessions::Session;
 use crate::image::{Descriptor, Digest, MediaType, Reference};
 
 /// What asking for a mount led to.
@@ -19,7 +20,7 @@ pub(super) enum Mount {
     /// The blob is there.
     Done,
     /// The registry opened an upload instead.
-    Session(Url),
+    Session(Session),
     /// It does not do it.
     Refused,
 }
@@ -40,7 +41,7 @@ impl Client {
 
     /// Asks the registry to take the blob from each of these repositories in turn.
     pub(super) async fn mount(
-        &self,
+        self: &Arc<Self>,
         target: &Target,
         to: &Reference,
         descriptor: &Descriptor,
@@ -53,7 +54,7 @@ impl Client {
             let next = self.mount_one(target, descriptor, from.repository()).await?;
             match (std::mem::replace(&mut result, next), &result) {
                 (_, Mount::Done) => return Ok(Mount::Done),
-                (Mount::Session(unused), Mount::Session(_)) => self.cancel_session(target, unused).await,
+                (Mount::Session(unused), Mount::Session(_)) => self.cancel_session(&unused).await,
                 (Mount::Session(session), Mount::Refused) => result = Mount::Session(session),
                 _ => {}
             }
@@ -62,16 +63,22 @@ impl Client {
     }
 
     async fn mount_one(
-        &self,
+        self: &Arc<Self>,
         target: &Target,
         descriptor: &Descriptor,
         from: &str,
     ) -> Result<Mount, Failure> {
         let mut target = target.clone();
         target.scopes = target.scopes.and_pull(from);
-        let mut url = target.endpoint.url(&format!("{}/blobs/uploads/", target.repository));
         let digest = descriptor.digest.to_string();
-        url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from);
+        let from = from.to_owned();
+        let ask = |client: Arc<Self>, target| async move { client.ask_mount(target, &digest, &from).await };
+        self.opening(&target, ask).await
+    }
+
+    async fn ask_mount(&self, target: Target, digest: &str, from: &str) -> Result<Mount, Failure> {
+        let mut url = target.endpoint.url(&format!("{}/blobs/uploads/", target.repository));
+        url.query_pairs_mut().append_pair("mount", digest).append_pair("from", from);
         let call = Call::post(url);
         let response = match self.send(&target, &call).await {
             Ok(response) => response,
@@ -83,38 +90,37 @@ impl Client {
         };
         match response.status() {
             StatusCode::CREATED => Ok(Mount::Done),
-            StatusCode::ACCEPTED => Ok(Mount::Session(session(&target, &response)?)),
+            StatusCode::ACCEPTED => {
+                Ok(Mount::Session(self.sessions.begun(&target, session(&target, &response)?)))
+            }
             status if super::retry::is_transient(status) => Err(self.refusal(&target, &call, response).await),
             _ => Ok(Mount::Refused),
         }
     }
 
     /// Opens an upload: the cheapest request that needs the right to push.
-    pub(super) async fn open_session(&self, target: &Target) -> Result<Url, Failure> {
-        let call = Call::post(target.endpoint.url(&format!("{}/blobs/uploads/", target.repository)));
-        let response = self.expect(target, &call, &[StatusCode::ACCEPTED]).await?;
-        session(target, &response)
-    }
-
-    /// An upload that stays open is removed by the registry in time: failing to cancel harms nobody.
-    pub(super) async fn cancel_session(&self, target: &Target, session: Url) {
-        if let Err(failure) = self.send(target, &Call::new(Method::DELETE, session)).await {
-            self.events.debug(format!("an upload stays open: {}", failure.error));
-        }
+    pub(super) async fn open_session(self: &Arc<Self>, target: &Target) -> Result<Session, Failure> {
+        let ask = |client: Arc<Self>, target: Target| async move {
+            let call = Call::post(target.endpoint.url(&format!("{}/blobs/uploads/", target.repository)));
+            let response = client.expect(&target, &call, &[StatusCode::ACCEPTED]).await?;
+            Ok(client.sessions.begun(&target, session(&target, &response)?))
+        };
+        self.opening(target, ask).await
     }
 
     /// Sends the whole blob in one PUT.
     pub(super) async fn put_body(
         &self,
         target: &Target,
-        mut session: Url,
+        session: &Session,
         digest: &Digest,
         feed: &Arc<Feed>,
     ) -> Result<(), Failure> {
-        session.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let call = Call::new(Method::PUT, session).feed(feed.clone());
+        let mut url = session.url.clone();
+        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        let call = Call::new(Method::PUT, url).feed(feed.clone());
         let wanted = [StatusCode::CREATED, StatusCode::OK, StatusCode::NO_CONTENT];
-        let response = match self.expect(target, &call, &wanted).await {
+        let response = match self.unless_closed(target, self.expect(target, &call, &wanted)).await {
             // The session went away, with the instance that held it, or holds a part of an earlier
             // attempt: a new one will do.
             Err(mut failure) if is_lost_session(&failure) => {
@@ -123,6 +129,7 @@ impl Client {
             }
             other => other?,
         };
+        self.sessions.ended(session);
         check_claim(target, &response, digest)
     }
 

@@ -178,3 +178,10 @@ impl Carrier {
         Ok(&self.spare)
     }
 }
+
+impl Drop for Carrier {
+    /// Uploads that were begun are no use to anybody.
+    fn drop(&mut self) {
+        self.network.block_on(self.registry.close());
+    }
+}

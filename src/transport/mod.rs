@@ -187,13 +187,21 @@ pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
         if e.is::<NoSuchHost>() {
             return ConnectionKind::Name;
         }
-        // The source of an I/O error is not what it wraps, but the source of that.
-        next = match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped),
-            None => e.source(),
-        };
+        next = inner(e);
     }
     ConnectionKind::Network
+}
+
+/// What an error is about.
+fn inner<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
+    // The source of an I/O error is not what it wraps, but the source of that; HTTP/2's names none.
+    if let Some(wrapped) = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        return Some(wrapped);
+    }
+    match e.downcast_ref::<h2::Error>() {
+        Some(error) => error.get_io().map(|io| io as &(dyn std::error::Error + 'static)),
+        None => e.source(),
+    }
 }
 
 #[cfg(test)]

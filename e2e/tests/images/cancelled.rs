@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use pretty_assertions::assert_eq;
 use yadokari_e2e::{Base, Fault, FaultyProxy, Registry, Rule, run_ok, scratch};
 
-use super::{command, forge, read_json, text, yadokari_ok};
+use super::{command, digest, forge, raw, read_json, text, yadokari_ok};
 
 /// So slow that it ends long after the test.
 fn slow() -> Vec<Rule> {
@@ -127,4 +127,74 @@ fn a_signal_ends_a_push_that_waits() {
     wait_until("it asks nothing", || !proxy.requests().is_empty());
     signalled(child, "INT");
     assert!(!registry.has_tag("app", "1"));
+}
+
+/// So slow an upload that it ends long after the test.
+fn slow_upload() -> Vec<Rule> {
+    vec![Rule { method: "PUT", contains: "/blobs/uploads/", times: 100, fault: Fault::SlowRequest(20_000) }]
+}
+
+fn is_sending(proxy: &FaultyProxy) -> bool {
+    proxy.requests().iter().any(|request| request.starts_with("PUT ") && request.contains("/blobs/"))
+}
+
+/// The registry was asked to forget an upload that was under way.
+fn is_cancelled(proxy: &FaultyProxy) {
+    let requests = proxy.requests();
+    let paths = |method: &'static str| {
+        let of_it = requests.iter().filter(move |request| request.starts_with(method));
+        of_it.filter_map(|request| request.split([' ', '?']).nth(1))
+    };
+    assert!(paths("PUT ").any(|put| paths("DELETE ").any(|path| path == put)), "{requests:#?}");
+}
+
+#[test]
+fn a_signal_leaves_no_upload_at_a_registry() {
+    let (from, to) = (Registry::open(), Registry::open());
+    from.put(&Base::Busybox.layout(), "app:1");
+    let layout = text(&Base::Busybox.layout());
+    let image = from.reference("app:1");
+    let commands: [&dyn Fn(&str) -> Vec<String>; 3] = [
+        &|to| vec!["push".into(), layout.clone(), "-d".into(), to.into()],
+        &|to| vec!["copy".into(), image.clone(), to.into()],
+        &|to| vec!["index".into(), "create".into(), "-d".into(), to.into(), image.clone()],
+    ];
+    for words in commands {
+        let proxy = FaultyProxy::before(&to, slow_upload());
+        let words = words(&proxy.reference("app:1"));
+        let child = start(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        wait_until("nothing is sent", || is_sending(&proxy));
+        signalled(child, "TERM");
+        is_cancelled(&proxy);
+        assert!(!to.has_tag("app", "1"));
+    }
+}
+
+#[test]
+fn a_signal_ends_the_index_of_a_job() {
+    let (from, to) = (Registry::open(), Registry::open());
+    from.put(&Base::Busybox.layout(), "app:1");
+    let proxy = FaultyProxy::before(&to, slow_upload());
+    let project = scratch();
+    fs::create_dir(project.path().join("yadokari-digests")).expect("made");
+    let image = format!("{}@{}", from.reference("app"), digest(&raw(&from.reference("app:1"))));
+    fs::write(project.path().join("yadokari-digests/amd64"), image).expect("written");
+    let mut command = command(&["ci", "gitlab", "index"]);
+    command
+        .current_dir(project.path())
+        .env("GITLAB_CI", "true")
+        .env("CI_PROJECT_DIR", project.path())
+        .env("CI_COMMIT_REF_SLUG", "main")
+        .env("CI_REGISTRY_IMAGE", proxy.reference("app"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_until("nothing is sent", || is_sending(&proxy));
+    run_ok(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+    let start = Instant::now();
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let log = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    assert!(start.elapsed() < Duration::from_secs(3), "it went on: {log}");
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("cancelled by SIGTERM"), "{log}");
+    is_cancelled(&proxy);
+    assert!(!project.path().join("yadokari-index.env").exists());
 }

@@ -10,6 +10,7 @@ mod mirror;
 mod pull;
 mod push;
 mod quirks;
+mod sessions;
 mod tls;
 
 use std::fs::File;
