@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::config::BuildConfig;
 use crate::event::Events;
 use crate::image::{
-    BlobSource, Descriptor, ImageBlob, LayoutImage, OciLayout, write_docker_archive, write_oci_archive,
+    BlobSource, Descriptor, ImageBlob, LayoutImage, LayoutName, OciLayout, write_docker_archive,
+    write_oci_archive,
 };
 
 use super::Error;
@@ -35,7 +36,9 @@ pub(super) fn write(
             blobs.extend(layer_blobs(&image.layers, files));
             blobs.push(own(&image.manifest_descriptor, &image.manifest));
         }
-        let layout = LayoutImage { descriptor: root.descriptor.clone(), manifest: &root.bytes, blobs, names };
+        let names: Vec<_> = names.iter().cloned().map(LayoutName::Reference).collect();
+        let descriptor = root.descriptor.clone();
+        let layout = LayoutImage { descriptor, manifest: &root.bytes, blobs, names: &names };
         if let Some(path) = &config.oci_layout_path {
             OciLayout::write(path, &layout).map_err(Error::from_display)?;
             events.info(format!("wrote the OCI layout {}", path.display()));

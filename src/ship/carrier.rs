@@ -115,6 +115,19 @@ impl Carrier {
         save::docker_archive(self, source, path, names)
     }
 
+    /// Writes an image, or an index with all its images, as an OCI layout in a tar.
+    ///
+    /// # Errors
+    /// Something cannot be had or written.
+    pub fn save_oci_archive(
+        &self,
+        source: &Source,
+        path: &Path,
+        names: &[LayoutName],
+    ) -> Result<Shipped, ShipError> {
+        save::oci_archive(self, source, path, names)
+    }
+
     /// Makes an index of images, with the platform that each one's config names, and tags it at every
     /// destination. The images are brought there first; indexes among them are taken apart.
     ///

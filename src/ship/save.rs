@@ -1,4 +1,4 @@
-//! Writing an image to disk: as an OCI layout or as an archive of `docker save`.
+//! Writing an image to disk: as an OCI layout, as one in a tar, or as an archive of `docker save`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::image::{
-    BlobSource, Descriptor, ImageBlob, LayoutName, ManifestOrIndex, OciLayout, Platform, Reference,
-    StreamBlob, write_docker_archive,
+    BlobSource, Descriptor, ImageBlob, LayoutImage, LayoutName, ManifestOrIndex, OciLayout, Platform,
+    Reference, StreamBlob, write_docker_archive, write_oci_archive,
 };
 
 use super::tree::{Node, Tree};
@@ -36,22 +36,57 @@ pub(super) fn layout(
     }
     OciLayout::begin(directory)?;
     let layout = OciLayout::open(directory)?;
-    let (blobs, foreign) = tree.blobs();
-    if foreign > 0 {
-        let events = carrier.events();
-        events.warn(format!("{foreign} layers that must not be distributed are left out of the layout"));
-    }
+    let blobs = blobs_of(carrier, &tree);
     in_parallel(&blobs, |blob| put(carrier, source, &layout, blob))?;
     for node in &tree.nodes {
         let descriptor = descriptor(node);
         layout.put_blob(&ImageBlob { descriptor, source: BlobSource::Bytes(&node.raw.bytes) })?;
     }
-    let mut root = descriptor(tree.root());
-    root.platform = platform(carrier, source, tree.root());
+    let root = root_of(carrier, source, &tree);
     carrier.go_on()?;
     layout.name(&root, names)?;
     made.keep();
     Ok(Shipped { digest: root.digest, images: tree.images() })
+}
+
+/// Writes an image, or an index with all its images, as an OCI layout in a tar.
+pub(super) fn oci_archive(
+    carrier: &Carrier,
+    source: &Source,
+    path: &Path,
+    names: &[LayoutName],
+) -> Result<Shipped, ShipError> {
+    let tree = carrier.wait(Tree::read(carrier, source))?;
+    let fetched = blobs_of(carrier, &tree);
+    let streams = streams(carrier, source, &fetched);
+    let children = tree.nodes[..tree.nodes.len() - 1]
+        .iter()
+        .map(|node| ImageBlob { descriptor: descriptor(node), source: BlobSource::Bytes(&node.raw.bytes) });
+    let root = root_of(carrier, source, &tree);
+    let shipped = Shipped { digest: root.digest, images: tree.images() };
+    let blobs = streamed(&fetched, &streams).chain(children).collect();
+    write_oci_archive(
+        path,
+        &LayoutImage { descriptor: root, manifest: &tree.root().raw.bytes, blobs, names },
+    )?;
+    Ok(shipped)
+}
+
+/// The blobs of all images that may be written.
+fn blobs_of(carrier: &Carrier, tree: &Tree) -> Vec<Descriptor> {
+    let (blobs, foreign) = tree.blobs();
+    if foreign > 0 {
+        let events = carrier.events();
+        events.warn(format!("{foreign} layers that must not be distributed are left out of the layout"));
+    }
+    blobs
+}
+
+/// How a layout's index names an image.
+fn root_of(carrier: &Carrier, source: &Source, tree: &Tree) -> Descriptor {
+    let mut root = descriptor(tree.root());
+    root.platform = platform(carrier, source, tree.root());
+    root
 }
 
 fn put(carrier: &Carrier, source: &Source, layout: &OciLayout, blob: &Descriptor) -> Result<(), ShipError> {
@@ -70,6 +105,27 @@ fn stream<'a>(
         let mut from = source.blob(carrier, blob).map_err(io::Error::other)?;
         io::copy(&mut from, out).map(drop)
     }
+}
+
+/// The same of several.
+fn streams<'a>(
+    carrier: &'a Carrier,
+    source: &'a Source,
+    blobs: &'a [Descriptor],
+) -> Vec<Box<StreamBlob<'a>>> {
+    let boxed = |blob| Box::new(stream(carrier, source, blob)) as Box<StreamBlob<'a>>;
+    blobs.iter().map(boxed).collect()
+}
+
+/// Blobs as what an archive is written from.
+fn streamed<'a>(
+    blobs: &'a [Descriptor],
+    streams: &'a [Box<StreamBlob<'a>>],
+) -> impl Iterator<Item = ImageBlob<'a>> {
+    blobs.iter().zip(streams).map(|(blob, stream)| ImageBlob {
+        descriptor: blob.clone(),
+        source: BlobSource::Stream(stream.as_ref()),
+    })
 }
 
 /// Does something with each blob, a few at a time; the first error ends it.
@@ -119,30 +175,18 @@ pub(super) fn docker_archive(
             "{} is several images, and such an archive holds one",
             source.name
         ))
-        .help("choose one with --platform, or write an OCI layout"));
+        .help("choose one with --platform, or write oci-archive:FILE"));
     };
     if manifest.layers.iter().any(|layer| layer.media_type.is_zstd()) {
         return Err(ShipError::new(format!(
             "{} has zstd layers, which docker load cannot read",
             source.name
         ))
-        .help("write an OCI layout in its place"));
+        .help("write oci-archive:FILE or an OCI layout in its place"));
     }
     let config = source.config(carrier, &manifest.config)?;
-    let streams: Vec<Box<StreamBlob<'_>>> = manifest
-        .layers
-        .iter()
-        .map(|layer| Box::new(stream(carrier, source, layer)) as Box<StreamBlob<'_>>)
-        .collect();
-    let layers: Vec<ImageBlob<'_>> = manifest
-        .layers
-        .iter()
-        .zip(&streams)
-        .map(|(layer, stream)| ImageBlob {
-            descriptor: layer.clone(),
-            source: BlobSource::Stream(stream.as_ref()),
-        })
-        .collect();
+    let streams = streams(carrier, source, &manifest.layers);
+    let layers: Vec<_> = streamed(&manifest.layers, &streams).collect();
     write_docker_archive(path, &config, &layers, names)?;
     Ok(Shipped { digest: source.root.digest, images: 1 })
 }

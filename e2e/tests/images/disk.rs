@@ -144,6 +144,41 @@ fn an_archive_that_is_pulled_is_loaded_by_others() {
 }
 
 #[test]
+fn an_archive_of_a_layout_holds_all_platforms() {
+    let (from, to) = (Registry::open(), Registry::open());
+    let index = put_index(&from, "app", "1", &["linux/amd64", "linux/arm64"]);
+    let out = scratch();
+    let (named, own) = (out.path().join("named.tar"), out.path().join("own.tar"));
+    yadokari_ok(&["copy", &from.reference("app:1"), &format!("oci-archive:{}:released", text(&named))]);
+    yadokari_ok(&["copy", &from.reference("app:1"), &format!("oci-archive:{}", text(&own))]);
+    for (place, architecture) in
+        [(format!("{}:released", text(&named)), "arm64"), (format!("{}:1", text(&own)), "amd64")]
+    {
+        let target = out.path().join(architecture);
+        run_ok(
+            Command::new("skopeo")
+                .args(["copy", "--quiet", &format!("--override-arch={architecture}")])
+                .arg(format!("oci-archive:{place}"))
+                .arg(format!("dir:{}", target.display())),
+        );
+        assert_eq!(Image::from_dir(&target).config["architecture"], architecture);
+    }
+    // From one kind of archive to the other, and back into a registry as it was.
+    yadokari_ok(&["copy", &format!("oci-archive:{}:released", text(&named)), &to.reference("app:1")]);
+    assert_eq!(raw(&to.reference("app:1")), index);
+    let docker = out.path().join("docker.tar");
+    let words = ["copy", &text(&own), &format!("docker-archive:{}:example.com/app:2", text(&docker))];
+    let finished = yadokari(&words);
+    assert!(finished.code == 1 && finished.stderr.contains("--platform"), "{}", finished.stderr);
+    assert!(!docker.exists());
+    yadokari_ok(&["copy", words[1], words[2], "--platform=linux/arm64"]);
+    let inspected = yadokari_e2e::skopeo_inspect(&format!("docker-archive:{}", docker.display()));
+    assert_eq!(inspected["Architecture"], "arm64");
+    let members = run_ok(Command::new("tar").arg("-xOf").arg(&docker).arg("manifest.json"));
+    assert!(members.contains("\"example.com/app:2\""), "{members}");
+}
+
+#[test]
 fn damage_is_found_and_leaves_no_tag() {
     let registry = Registry::open();
     let out = scratch();

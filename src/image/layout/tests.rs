@@ -4,7 +4,6 @@ use std::io::Write;
 
 use super::*;
 use crate::image::Index;
-use crate::image::Reference;
 use crate::image::blob::{BlobSource, ImageBlob};
 
 fn amd64() -> Platform {
@@ -40,7 +39,8 @@ fn write(directory: &Path, layer: &[u8], names: &[&str]) -> Descriptor {
     };
     let manifest = manifest(&config_blob().descriptor, std::slice::from_ref(&blob.descriptor));
     let descriptor = Descriptor::of(MediaType::from(MediaType::OCI_MANIFEST), &manifest);
-    let names: Vec<Reference> = names.iter().map(|n| n.parse().unwrap()).collect();
+    let names = names.iter().map(|n| LayoutName::Reference(n.parse().unwrap()));
+    let names: Vec<_> = names.collect();
     let blobs = vec![config_blob(), blob];
     let image = LayoutImage { descriptor: descriptor.clone(), manifest: &manifest, blobs, names: &names };
     OciLayout::write(directory, &image).unwrap();

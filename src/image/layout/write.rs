@@ -25,10 +25,10 @@ pub struct LayoutImage<'a> {
     pub descriptor: Descriptor,
     /// The manifest.
     pub manifest: &'a [u8],
-    /// The config and the layers.
+    /// All that it names, children of an index included.
     pub blobs: Vec<ImageBlob<'a>>,
     /// The image's names; each becomes an entry of the index.
-    pub names: &'a [Reference],
+    pub names: &'a [LayoutName],
 }
 
 impl LayoutImage<'_> {
@@ -111,11 +111,10 @@ fn version() -> LayoutVersion {
 }
 
 fn index(image: &LayoutImage<'_>) -> Index {
-    let names: Vec<_> = image.names.iter().cloned().map(LayoutName::Reference).collect();
     Index {
         schema_version: 2,
         media_type: Some(MediaType::from(MediaType::OCI_INDEX)),
-        manifests: named(&image.descriptor, &names),
+        manifests: named(&image.descriptor, image.names),
         annotations: Default::default(),
         extra: Default::default(),
     }

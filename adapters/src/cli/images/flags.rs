@@ -50,7 +50,7 @@ pub(crate) struct CopyFlags {
     /// The image: in a registry, an OCI layout or an archive
     #[arg(value_name = "SOURCE")]
     pub(super) source: String,
-    /// Where to copy it: IMAGE in a registry, oci:DIR[:TAG] or docker-archive:FILE[:NAME]
+    /// Where to copy it: IMAGE in a registry, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "DESTINATION", required = true)]
     pub(super) destination: Vec<String>,
     /// Copy what refers to the image too: signatures, attestations, SBOMs

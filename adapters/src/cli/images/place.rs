@@ -48,10 +48,6 @@ pub(super) fn on_disk(text: &str) -> Result<Place, Usage> {
 /// It is none, or one that cannot be written.
 pub(super) fn destination(text: &str) -> Result<Place, Usage> {
     match prefixed(text)?.filter(|_| text != "-") {
-        Some(Place::Archive { kind: Some(ArchiveKind::Oci), .. }) => {
-            Err(Usage::new(format!("'{text}': archives of OCI layouts are not written"))
-                .help("write oci:DIR, or docker-archive:FILE"))
-        }
         Some(Place::Layout { digest: Some(_), .. }) => {
             Err(Usage::new(format!("'{text}' names a digest, which the image brings along"))
                 .help("name a tag"))
@@ -59,7 +55,8 @@ pub(super) fn destination(text: &str) -> Result<Place, Usage> {
         Some(Place::Registry(reference)) => Ok(Place::Registry(places::destination(&reference.whole())?)),
         Some(place) => Ok(place),
         None if text == "-" || text.starts_with(['/', '.']) => {
-            Err(Usage::new(format!("what shall '{text}' be?")).help("write oci:DIR or docker-archive:FILE"))
+            Err(Usage::new(format!("what shall '{text}' be?"))
+                .help("write oci:DIR, oci-archive:FILE or docker-archive:FILE"))
         }
         None => Ok(Place::Registry(places::destination(text)?)),
     }
@@ -199,7 +196,9 @@ mod tests {
     fn destinations_say_how_they_are_written() {
         assert_eq!(destination("h/r:t").unwrap(), Place::Registry("h/r:t".parse().unwrap()));
         assert_eq!(destination("oci:/d:t").unwrap(), layout("/d", Some("t")));
-        for text in ["/d", "./d", "-", "oci-archive:/f", "h/r@sha256:1"] {
+        let oci = archive("/f", Some(ArchiveKind::Oci), Some("t"));
+        assert_eq!(destination("oci-archive:/f:t").unwrap(), oci);
+        for text in ["/d", "./d", "-", "oci-archive:", "h/r@sha256:1"] {
             assert!(destination(text).is_err(), "{text}");
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use yadokari::event::Events;
 use yadokari::image::{LayoutName, Platform, Reference};
 use yadokari::run::signals;
-use yadokari::ship::{Carrier, Place, ShipError, Shipped, Source};
+use yadokari::ship::{ArchiveKind, Carrier, Place, ShipError, Shipped, Source};
 
 use super::flags::{Common, CopyFlags, PullFlags, PushFlags};
 use super::place;
@@ -187,15 +187,18 @@ pub(super) fn save(
     let wrote = |path: &Path, shipped: Shipped| {
         events.info(format!("wrote {} to {}", shipped.digest, path.display()));
     };
+    let own = source.reference().filter(|reference| reference.tag().is_some());
+    let layout_name = |tag: &Option<String>| match (tag, own) {
+        (Some(tag), _) => Some(LayoutName::Tag(tag.clone())),
+        (None, own) => own.cloned().map(LayoutName::Reference),
+    };
     match place {
         Place::Registry(_) => {}
         Place::Layout { path, tag, .. } => {
-            let own = source.reference().filter(|reference| reference.tag().is_some());
-            let name = match (tag, own) {
-                (Some(tag), _) => Some(LayoutName::Tag(tag.clone())),
-                (None, own) => own.cloned().map(LayoutName::Reference),
-            };
-            wrote(path, carrier.save_layout(source, path, name.as_slice())?);
+            wrote(path, carrier.save_layout(source, path, layout_name(tag).as_slice())?);
+        }
+        Place::Archive { path, kind: Some(ArchiveKind::Oci), name } => {
+            wrote(path, carrier.save_oci_archive(source, path, layout_name(name).as_slice())?);
         }
         Place::Archive { path, name, .. } => {
             let name = match name {
@@ -203,7 +206,7 @@ pub(super) fn save(
                     name.parse::<Reference>()
                         .map_err(|e| ShipError::new(format!("'{name}' is no name of an image: {e}")))?,
                 ),
-                None => source.reference().filter(|reference| reference.tag().is_some()).cloned(),
+                None => own.cloned(),
             };
             wrote(path, carrier.save_archive(source, path, name.as_slice())?);
         }

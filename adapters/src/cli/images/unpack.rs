@@ -35,7 +35,7 @@ pub(crate) struct RepackFlags {
     /// A directory that yadokari unpack made
     #[arg(value_name = "BUNDLE")]
     bundle: String,
-    /// Where to put the image: IMAGE in a registry, oci:DIR[:TAG] or docker-archive:FILE[:NAME]
+    /// Where to put the image: IMAGE in a registry, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "DESTINATION")]
     to: Vec<String>,
     /// The same; repeatable
@@ -77,7 +77,7 @@ pub(super) fn repack(flags: &RepackFlags, env: &Env) -> Result<u8, Usage> {
     let all = all.map(|d| place::destination(d)).collect::<Result<Vec<_>, _>>()?;
     if all.is_empty() {
         return Err(Usage::new("there is nowhere to put the image")
-            .help("give --destination: IMAGE, oci:DIR:TAG or docker-archive:FILE"));
+            .help("give --destination: IMAGE, oci:DIR:TAG, oci-archive:FILE:TAG or docker-archive:FILE"));
     }
     let registries: Vec<Reference> = all.iter().filter_map(ship::reference).collect();
     let epoch = match env.get("SOURCE_DATE_EPOCH") {
