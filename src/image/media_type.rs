@@ -84,6 +84,15 @@ impl MediaType {
         matches!(self.0.as_str(), Self::OCI_MANIFEST | Self::DOCKER_MANIFEST)
     }
 
+    /// The type of a layer's blob by its first four bytes; fewer, where it has no more.
+    pub fn of_layer(start: &[u8]) -> Self {
+        MediaType::from(match start {
+            [0x1f, 0x8b, ..] => Self::OCI_LAYER_GZIP,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::OCI_LAYER_ZSTD,
+            _ => Self::OCI_LAYER,
+        })
+    }
+
     /// Whether this names a layer compressed with zstd.
     pub fn is_zstd(&self) -> bool {
         self.0.ends_with("+zstd") || self.0.ends_with(".zstd")

@@ -15,6 +15,7 @@ mod manifest;
 mod media_type;
 mod platform;
 mod reference;
+mod saved;
 
 pub use archive::{ArchiveError, write_docker_archive, write_oci_archive};
 pub(crate) use blob::Checked;
@@ -28,3 +29,4 @@ pub use manifest::{Index, Manifest, ManifestError, ManifestOrIndex};
 pub use media_type::MediaType;
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::{ParseReferenceError, Reference, is_same_registry, registry_and_prefix};
+pub use saved::{NotChosen, SavedImage, SavedImages};

@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{CompressionConfig, ImageFormat};
-use crate::image::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Reference};
+use crate::image::{Descriptor, Digest, ImageConfig, Manifest, MediaType, SavedImages};
 use crate::layer::{PackOptions, compress_tar};
 use crate::registry::RawManifest;
 use crate::run::Cancel;
@@ -18,21 +17,8 @@ use super::ShipError;
 use super::archive::{Archive, Part};
 use super::stop::Stopping;
 
-/// Most bytes of the list of images.
-const MAX_LIST: u64 = 4 << 20;
 /// Most bytes of a config, as in registries.
 const MAX_CONFIG: u64 = 8 << 20;
-
-/// An image in `manifest.json`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    #[serde(default)]
-    layers: Option<Vec<String>>,
-}
 
 /// An image of an archive, given a manifest.
 #[derive(Debug)]
@@ -52,14 +38,14 @@ pub(super) fn find(
     let wrong = |why: String| {
         ShipError::new(format!("{} is no archive of docker save: {why}", archive.path.display()))
     };
-    let list = archive.read("manifest.json", MAX_LIST)?;
-    let list: Vec<Listed> =
+    let list = archive.read("manifest.json", SavedImages::LIMIT)?;
+    let list: SavedImages =
         serde_json::from_slice(&list).map_err(|e| wrong(format!("manifest.json: {e}")))?;
-    let image = choose(archive, &list, name)?;
+    let image = list.choose(&archive.path, name).map_err(|e| ShipError::new(e.to_string()).help(e.help))?;
     let config = archive.read(&image.config, MAX_CONFIG)?;
     let parsed: ImageConfig =
         serde_json::from_slice(&config).map_err(|e| wrong(format!("{}: {e}", image.config)))?;
-    let names = image.layers.as_deref().unwrap_or_default();
+    let names = image.layers();
     if names.len() != parsed.rootfs.diff_ids.len() {
         let (layers, ids) = (names.len(), parsed.rootfs.diff_ids.len());
         return Err(wrong(format!("it has {layers} layers, and its config {ids} diff ids")));
@@ -96,26 +82,6 @@ pub(super) fn find(
     Ok(Found { manifest: RawManifest { digest: Digest::of(&bytes), bytes, media_type }, blobs })
 }
 
-fn choose<'a>(archive: &Archive, list: &'a [Listed], name: Option<&str>) -> Result<&'a Listed, ShipError> {
-    let path = archive.path.display();
-    let refuse = |message: String| {
-        let names = list.iter().flat_map(|image| image.repo_tags.iter().flatten());
-        let names: Vec<_> = names.take(20).map(|name| name.escape_debug().to_string()).collect();
-        let names = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
-        ShipError::new(message).help(format!("name one of them: docker-archive:{path}:NAME; it has {names}"))
-    };
-    match (name, list) {
-        (None, [one]) => Ok(one),
-        (None, _) => Err(refuse(format!("{path} has {} images", list.len()))),
-        (Some(name), _) => {
-            let wanted: Option<Reference> = name.parse().ok();
-            let is = |tag: &String| tag == name || (wanted.is_some() && tag.parse().ok() == wanted);
-            let found = list.iter().find(|image| image.repo_tags.iter().flatten().any(is));
-            found.ok_or_else(|| refuse(format!("{path} has no image {name}")))
-        }
-    }
-}
-
 /// Type, digest and size of a layer's blob, and where it is.
 fn layer(
     part: Part,
@@ -126,12 +92,9 @@ fn layer(
     let mut reader = Stopping { reader: part.reader(), cancel: cancel.clone() };
     let mut start = Vec::new();
     part.reader().take(4).read_to_end(&mut start)?;
-    let media_type = match start.as_slice() {
-        [0x1f, 0x8b, ..] => MediaType::OCI_LAYER_GZIP,
-        [0x28, 0xb5, 0x2f, 0xfd] => MediaType::OCI_LAYER_ZSTD,
-        _ => MediaType::OCI_LAYER,
-    };
-    if let (MediaType::OCI_LAYER, Some(directory)) = (media_type, compress_into) {
+    let media_type = MediaType::of_layer(&start);
+    let is_plain = media_type.as_str() == MediaType::OCI_LAYER;
+    if let Some(directory) = compress_into.filter(|_| is_plain) {
         return compressed(&mut reader, &diff_id, directory);
     }
     let mut hash = Sha256::new();
@@ -148,10 +111,10 @@ fn layer(
     }
     let digest = Digest::from_sha256(hash.finalize().into());
     // A plain tar's digest is its diff id, so that a damaged one is known at once.
-    if media_type == MediaType::OCI_LAYER && digest.to_string() != diff_id {
+    if is_plain && digest.to_string() != diff_id {
         return Err(damaged(&digest.to_string(), &diff_id));
     }
-    Ok((Descriptor::new(MediaType::from(media_type), digest, size), part))
+    Ok((Descriptor::new(media_type, digest, size), part))
 }
 
 fn compressed(plain: &mut dyn Read, diff_id: &str, directory: &Path) -> io::Result<(Descriptor, Part)> {

@@ -5,29 +5,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::build::Error;
 use crate::image::{
-    BlobSource, Descriptor, Digest, ImageBlob, LayoutImage, Manifest, MediaType, OciLayout, Reference,
+    BlobSource, Descriptor, Digest, ImageBlob, LayoutImage, Manifest, MediaType, OciLayout, SavedImages,
 };
 use crate::layer::{DirView, View, resolve};
 
-/// Most bytes of the list of images.
-const MAX_LIST: u64 = 4 << 20;
 /// Most bytes of a config, as in registries.
 const MAX_CONFIG: u64 = 8 << 20;
-
-/// An image in `manifest.json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Listed {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-    layers: Vec<String>,
-}
 
 /// Writes the image of this name, or the only one, of an archive that was unpacked.
 pub(super) fn to_layout(
@@ -40,15 +27,17 @@ pub(super) fn to_layout(
         Error::other(format!("{} is no archive of docker save: {what}: {e}", archive.display()))
     };
     let view = DirView::at(unpacked).map_err(|e| wrong("/", &e))?;
-    let list = view.read(b"manifest.json", MAX_LIST).map_err(|e| wrong("manifest.json", &e))?;
-    let list: Vec<Listed> = serde_json::from_slice(&list).map_err(|e| wrong("manifest.json", &e))?;
-    let image = choose(archive, &list, name)?;
+    let list = view.read(b"manifest.json", SavedImages::LIMIT).map_err(|e| wrong("manifest.json", &e))?;
+    let list: SavedImages = serde_json::from_slice(&list).map_err(|e| wrong("manifest.json", &e))?;
+    let image = list
+        .choose(archive, name)
+        .map_err(|e| Error::Other { message: e.to_string(), help: Some(e.help) })?;
     let place = |path: &str| place(&view, unpacked, path).map_err(|e| wrong(path, &e));
     let config_at = resolve(&view, image.config.as_bytes(), true).map_err(|e| wrong(&image.config, &e))?;
     let config = view.read(&config_at, MAX_CONFIG).map_err(|e| wrong(&image.config, &e))?;
-    let paths: Vec<PathBuf> = image.layers.iter().map(|layer| place(layer)).collect::<Result<_, _>>()?;
+    let paths: Vec<PathBuf> = image.layers().iter().map(|layer| place(layer)).collect::<Result<_, _>>()?;
     let mut layers = Vec::new();
-    for (path, name) in paths.iter().zip(&image.layers) {
+    for (path, name) in paths.iter().zip(image.layers()) {
         layers.push(describe(path).map_err(|e| wrong(name, &e))?);
     }
     let config_descriptor = Descriptor::of(MediaType::from(MediaType::OCI_CONFIG), &config);
@@ -72,31 +61,6 @@ pub(super) fn to_layout(
     let descriptor = Descriptor::of(media_type, &manifest);
     let image = LayoutImage { descriptor, manifest: &manifest, blobs, names: &[] };
     OciLayout::write(layout, &image).map_err(Error::from_display)
-}
-
-fn choose<'a>(archive: &Path, list: &'a [Listed], name: Option<&str>) -> Result<&'a Listed, Error> {
-    let offered = || {
-        let names = list.iter().flat_map(|image| image.repo_tags.iter().flatten());
-        names.cloned().collect::<Vec<_>>().join(", ")
-    };
-    let refuse = |message: String| Error::Other {
-        message,
-        help: Some(format!(
-            "name one of them: docker-archive:{}:NAME; it has {}",
-            archive.display(),
-            offered()
-        )),
-    };
-    match (name, list) {
-        (None, [one]) => Ok(one),
-        (None, _) => Err(refuse(format!("{} has {} images", archive.display(), list.len()))),
-        (Some(name), _) => {
-            let wanted: Option<Reference> = name.parse().ok();
-            let is = |tag: &String| tag == name || (wanted.is_some() && tag.parse().ok() == wanted);
-            let found = list.iter().find(|image| image.repo_tags.iter().flatten().any(is));
-            found.ok_or_else(|| refuse(format!("{} has no image {name}", archive.display())))
-        }
-    }
 }
 
 /// Where a file of the archive is, links in it followed inside the archive.
@@ -125,10 +89,5 @@ fn describe(path: &Path) -> io::Result<Descriptor> {
         hash.update(&block[..read]);
         size += read as u64;
     }
-    let media_type = match start.as_slice() {
-        [0x1f, 0x8b, ..] => MediaType::OCI_LAYER_GZIP,
-        [0x28, 0xb5, 0x2f, 0xfd] => MediaType::OCI_LAYER_ZSTD,
-        _ => MediaType::OCI_LAYER,
-    };
-    Ok(Descriptor::new(MediaType::from(media_type), Digest::from_sha256(hash.finalize().into()), size))
+    Ok(Descriptor::new(MediaType::of_layer(&start), Digest::from_sha256(hash.finalize().into()), size))
 }
