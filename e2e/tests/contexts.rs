@@ -151,12 +151,17 @@ fn a_repository_is_cloned_as_kaniko_does() {
     let mut show = Command::new("git");
     show.arg("-C").arg(&bare).args(["-c", "safe.directory=*", "rev-parse", "main~1"]);
     let first = run(&mut show).stdout.trim().to_owned();
-    let build =
-        |context: &str| with(files(), context).env("GIT_PULL_METHOD", "http").env("GIT_TOKEN", "token");
+    // The token is the name, its password is empty, and it goes before the others.
+    let build = |context: &str| {
+        let build = with(files(), context).env("GIT_PULL_METHOD", "http").env("GIT_TOKEN", "token");
+        build.env("GIT_USERNAME", "other").env("GIT_PASSWORD", "wrong")
+    };
     for (context, flags, content) in [
         (url.clone(), vec![], "3"),
         (format!("{url}#refs/heads/other"), vec![], "2"),
         (format!("{url}#other"), vec![], "2"),
+        (format!("{url}#refs/tags/v2"), vec![], "2"),
+        (format!("{url}#{first}"), vec![], "1"),
         (format!("{url}#refs/heads/main#{first}"), vec![], "1"),
         (url.clone(), vec!["--git=branch=v2"], "2"),
         (url.clone(), vec!["--git=branch=other,single-branch=true", "--git=depth=1"], "2"),

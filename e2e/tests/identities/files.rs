@@ -38,6 +38,27 @@ fn variables_for_single_hosts() {
 }
 
 #[test]
+fn the_variables_of_gitlab() {
+    let registry = Registry::with_password();
+    let host = registry.host();
+    let right = "correct horse battery staple";
+    let with = |registry: &str, password: &str| {
+        build(&host)
+            .flag(&format!("--insecure-registry={host}"))
+            .env("CI_REGISTRY", registry)
+            .env("CI_REGISTRY_USER", "builder")
+            .env("CI_REGISTRY_PASSWORD", password)
+    };
+    let said = pushed(&with(&host, right), &registry, &[right]);
+    assert!(said.contains("CI_REGISTRY_USER"), "{said}");
+    pushed(&with(&host, right).flag("--credential-helpers=gitlab"), &registry, &[right]);
+    let said = refused(&with(&host, "wrong-password"), &["wrong-password"]);
+    assert!(said.contains("credentials from CI_REGISTRY_USER"), "{said}");
+    refused(&with("registry.example", right), &[right]);
+    refused(&with(&host, right).flag("--credential-helpers=env"), &[right]);
+}
+
+#[test]
 fn a_file_that_an_agent_writes_anew() {
     let (host, registry) = ("registry.example", Registry::open());
     let internet = Internet::with(&[host]);

@@ -183,3 +183,20 @@ fn a_plain_registry_that_fails_is_not_taken_for_tls() {
     assert!(matches!(error, RegistryError::Status { status: 503, .. }), "{error}");
     assert_eq!(fake.state().handshakes, 0);
 }
+
+#[test]
+fn only_what_is_checked_comes_by_plain_http() {
+    let (fake, bytes) = with_blob();
+    let storage = Fake::start();
+    let digest = storage.add_blob("a/b", &bytes);
+    let elsewhere = |path: String| reply(307).with("Location", format!("http://{}{path}", storage.address));
+    fake.fault(|r| r.path().contains("/blobs/"), [elsewhere(format!("/v2/a/b/blobs/{digest}"))]);
+    fake.fault(|r| r.path().contains("/manifests/"), [elsewhere("/v2/a/b/manifests/1".to_owned())]);
+    let config = RegistryConfig { skip_tls_verify_pull: true, ..RegistryConfig::default() };
+    let bench = Bench::with(config, KeychainConfig::default());
+    let from = reference(&fake, "a/b:1");
+    assert!(bench.pull(&from, &descriptor(&bytes)).expect("by its digest") == bytes);
+    let error = bench.run(bench.registry.manifest(&from, Direction::Pull)).expect_err("not followed");
+    assert!(error.to_string().contains("redirects"), "{error}");
+    assert_eq!(storage.count("GET /v2/a/b/manifests"), 0, "{:?}", storage.lines());
+}
