@@ -1,7 +1,7 @@
 //! A pattern's way through a text, as JavaScript's specification has it: the first way that leads to
 //! the end is taken, and the number of steps is bounded.
 
-use super::node::{Item, Node, Set};
+use super::node::{Fold, Item, Node, Set};
 
 /// From where to where each group is, the whole match first.
 type Groups = Vec<Option<(usize, usize)>>;
@@ -71,9 +71,9 @@ impl<'a> Matcher<'a> {
                 false
             }
             Node::Group(number, node) => return self.group(*number, node, at, then),
-            Node::Again { groups, either_case } => {
+            Node::Again { groups, fold } => {
                 let found = groups.iter().find_map(|number| self.groups[*number]);
-                return self.again(found, *either_case, at).map_or(Ok(false), |next| then(self, next));
+                return self.again(found, *fold, at).map_or(Ok(false), |next| then(self, next));
             }
             Node::Look { behind, wanted, node } => return self.look((*behind, *wanted), node, at, then),
             Node::Repeat { node, least, most, greedy, groups } => {
@@ -114,14 +114,14 @@ impl<'a> Matcher<'a> {
     }
 
     /// The place after what a group found; a group that found nothing matches nothing.
-    fn again(&self, found: Option<(usize, usize)>, either_case: bool, at: usize) -> Option<usize> {
+    fn again(&self, found: Option<(usize, usize)>, fold: Option<Fold>, at: usize) -> Option<usize> {
         let Some((from, to)) = found else { return Some(at) };
         let start = if self.behind { at.checked_sub(to - from)? } else { at };
         let here = self.text.get(start..start + to - from)?;
         let same = here
             .iter()
             .zip(&self.text[from..to])
-            .all(|(a, b)| a == b || (either_case && fold(*a) == fold(*b)));
+            .all(|(a, b)| a == b || fold.is_some_and(|fold| fold(*a) == fold(*b)));
         same.then_some(if self.behind { start } else { at + to - from })
     }
 
@@ -198,7 +198,7 @@ struct Repeat<'n> {
 
 fn holds(set: &Set, c: char) -> bool {
     let has = |c: char| set.items.iter().any(|item| has(item, c));
-    let found = has(c) || (set.either_case && other_cases(c).any(has));
+    let found = has(c) || set.fold.is_some_and(|fold| other_cases(c, fold).any(has));
     found != set.inverted
 }
 
@@ -217,15 +217,33 @@ fn is_word(c: char) -> bool {
 }
 
 /// Letters of either case are the same; none outside of ASCII is one inside of it.
-fn fold(c: char) -> char {
-    let mut upper = c.to_uppercase();
-    match (upper.next(), upper.next()) {
-        (Some(upper), None) if c.is_ascii() || !upper.is_ascii() => upper,
+pub(super) fn fold(c: char) -> char {
+    match single(c.to_uppercase()) {
+        Some(upper) if c.is_ascii() || !upper.is_ascii() => upper,
         _ => c,
     }
 }
 
-fn other_cases(c: char) -> impl Iterator<Item = char> {
-    let same = move |other: &char| fold(*other) == fold(c);
-    c.to_lowercase().chain(c.to_uppercase()).filter(same)
+/// As Unicode folds letters, which is what the flag `u` asks for: the Kelvin sign is a `k`.
+pub(super) fn fold_by_unicode(c: char) -> char {
+    match c {
+        'İ' | 'ı' => c,
+        'ẞ' => 'ß',
+        c => {
+            let upper = single(c.to_uppercase()).unwrap_or(c);
+            single(upper.to_lowercase()).unwrap_or(upper)
+        }
+    }
+}
+
+fn single(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    chars.next().filter(|_| chars.next().is_none())
+}
+
+fn other_cases(c: char, fold: Fold) -> impl Iterator<Item = char> {
+    // Those that neither case of a letter leads to.
+    let odd = ['ſ', '\u{212a}', '\u{212b}', '\u{2126}', 'ẞ'];
+    let cases =
+        c.to_lowercase().chain(c.to_uppercase()).chain(fold(c).to_uppercase()).chain([fold(c)]).chain(odd);
+    cases.filter(move |other| fold(*other) == fold(c))
 }

@@ -6,7 +6,7 @@ mod node;
 mod parse;
 
 use matcher::Matcher;
-use parse::Pattern;
+use node::Pattern;
 
 use crate::usage::Usage;
 

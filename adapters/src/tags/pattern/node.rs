@@ -20,7 +20,7 @@ pub(super) enum Node {
     /// What is found is remembered.
     Group(usize, Box<Node>),
     /// What groups of this number found, again.
-    Again { groups: Vec<usize>, either_case: bool },
+    Again { groups: Vec<usize>, fold: Option<Fold> },
     /// A part that is there, or not, without being taken.
     Look { behind: bool, wanted: bool, node: Box<Node> },
     /// A part many times; what its groups found is forgotten each time.
@@ -31,7 +31,7 @@ pub(super) enum Node {
 #[derive(Debug)]
 pub(super) struct Set {
     pub(super) inverted: bool,
-    pub(super) either_case: bool,
+    pub(super) fold: Option<Fold>,
     pub(super) items: Vec<Item>,
 }
 
@@ -44,4 +44,15 @@ pub(super) enum Item {
     Word(bool),
     /// A property of Unicode.
     Property(Box<Regex>),
+}
+
+/// What all cases of a letter have in common.
+pub(super) type Fold = fn(char) -> char;
+
+/// A parsed pattern.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pub(super) root: Node,
+    /// How many groups there are, the whole match included.
+    pub(super) groups: usize,
 }

@@ -5,15 +5,8 @@ use std::str::Chars;
 
 use regex::Regex;
 
-use super::node::{Item, Node, Set};
-
-/// A parsed pattern.
-#[derive(Debug)]
-pub(super) struct Pattern {
-    pub(super) root: Node,
-    /// How many groups there are, the whole match included.
-    pub(super) groups: usize,
-}
+use super::matcher;
+use super::node::{Fold, Item, Node, Pattern, Set};
 
 type Parsed<T> = Result<T, &'static str>;
 
@@ -121,6 +114,12 @@ impl Parser<'_> {
         true
     }
 
+    /// How letters of either case are made the same, where they are.
+    fn fold(&self) -> Option<Fold> {
+        let fold = if self.flags.unicode { matcher::fold_by_unicode } else { matcher::fold };
+        self.flags.either_case.then_some(fold)
+    }
+
     fn alternatives(&mut self) -> Parsed<Node> {
         self.depth += 1;
         if self.depth > DEEPEST {
@@ -164,12 +163,13 @@ impl Parser<'_> {
     }
 
     fn term(&mut self, c: char) -> Parsed<Node> {
-        let Flags { either_case, lines, dot_all, unicode, .. } = self.flags;
+        let Flags { lines, dot_all, unicode, .. } = self.flags;
+        let fold = self.fold();
         if matches!(c, '*' | '+' | '?') || (c == '{' && (unicode || self.counts().is_some())) {
             return Err("there is nothing to repeat");
         }
         self.rest.next();
-        let set = |inverted, items| Node::One(Set { inverted, either_case, items });
+        let set = |inverted, items| Node::One(Set { inverted, fold, items });
         Ok(match c {
             '^' => Node::Start { lines },
             '$' => Node::End { lines },
@@ -309,7 +309,7 @@ impl Parser<'_> {
                 (from, to) => items.extend([from, Item::Range('-', '-'), to]),
             }
         }
-        Ok(Node::One(Set { inverted, either_case: self.flags.either_case, items }))
+        Ok(Node::One(Set { inverted, fold: self.fold(), items }))
     }
 
     fn class_item(&mut self) -> Parsed<Item> {
@@ -332,7 +332,7 @@ impl Parser<'_> {
 
     /// An escape outside of a class.
     fn escape(&mut self) -> Parsed<Node> {
-        let either_case = self.flags.either_case;
+        let fold = self.fold();
         for (letter, wanted) in [("b", true), ("B", false)] {
             if self.take(letter) {
                 return Ok(Node::Boundary(wanted));
@@ -345,19 +345,19 @@ impl Parser<'_> {
             let groups: Vec<usize> = self.names.iter().enumerate().filter_map(same).collect();
             return match groups.is_empty() {
                 true => Err("it refers to a group that is not there"),
-                false => Ok(Node::Again { groups, either_case }),
+                false => Ok(Node::Again { groups, fold }),
             };
         }
         let digits: String = self.rest.clone().take_while(char::is_ascii_digit).collect();
         match digits.parse::<usize>() {
             Ok(number) if !digits.starts_with('0') && number <= self.names.len() => {
                 self.rest.nth(digits.len() - 1);
-                Ok(Node::Again { groups: vec![number], either_case })
+                Ok(Node::Again { groups: vec![number], fold })
             }
             Ok(_) if !digits.starts_with('0') && self.flags.unicode => {
                 Err("it refers to a group that is not there")
             }
-            _ => Ok(Node::One(Set { inverted: false, either_case, items: vec![self.escaped()?] })),
+            _ => Ok(Node::One(Set { inverted: false, fold, items: vec![self.escaped()?] })),
         }
     }
 
