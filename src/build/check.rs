@@ -39,7 +39,7 @@ pub struct CheckReport {
     pub source: Source,
     /// What rules found, in BuildKit's order.
     pub findings: Vec<Finding>,
-    /// What is wrong, in the order of the text.
+    /// What is wrong; what BuildKit would find first comes first.
     pub errors: Vec<Diagnostic>,
     /// What could not be looked at, and why.
     pub notes: Vec<String>,
@@ -69,9 +69,10 @@ pub fn check(config: &BuildConfig, lookup: BaseLookup, events: &Events) -> Resul
         CheckReport { source, findings: Vec::new(), errors, notes: Vec::new(), findings_are_errors: false };
     let chosen = match chosen_options(&dockerfile, config) {
         Ok(chosen) => chosen,
+        // Which rules would run is not known.
         Err(error) => {
-            report.errors.push(*error);
-            Options::default()
+            report.errors.insert(0, *error);
+            return Ok(report);
         }
     };
     report.findings_are_errors = chosen.error;
@@ -107,7 +108,7 @@ pub(super) fn check_build(
     let mut known = |image: &FromImage, platform: &Platform| {
         images.get(image, platform).ok().map(|resolved| resolved.config.clone())
     };
-    survey.run(&mut known, &mut linter);
+    survey.run(&mut known, None, &mut linter);
     check_files::check(plan, context, &mut linter);
     let fails = linter.fails();
     let findings: Vec<Diagnostic> = linter.findings.into_iter().map(|f| f.diagnostic).collect();
@@ -161,16 +162,20 @@ fn check_plan(
         platform_given: !config.platforms.is_empty(),
     };
     let survey = Survey { inputs: &inputs, all_stages: config.target.is_none(), ignore: ignore(context) };
-    let limits = survey.run(&mut |image, platform| bases.config(image, platform), linter);
-    match plan_of(&inputs, bases) {
-        Ok(plan) => check_files::check(&plan, context, linter),
-        Err(errors) => report.errors.extend(errors),
+    let plan = plan_of(&inputs, bases);
+    let wrong = match &plan {
+        _ if survey.all_stages => plan::faults(&inputs, &mut Lenient(bases)),
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.clone(),
+    };
+    let limits = survey.run(&mut |image, platform| bases.config(image, platform), wrong.first(), linter);
+    if let Ok(plan) = plan.as_ref() {
+        check_files::check(plan, context, linter);
     }
+    report.errors.extend(wrong);
     report.notes.extend(bases.notes());
     let Limits { error, unknown } = limits;
-    // The plan leaves out stages that the target does not need, and their errors.
     report.errors.extend(error.filter(|e| !report.errors.iter().any(|known| known.span == e.span)));
-    report.errors.sort_by_key(|e| e.span.start);
     if !unknown.is_empty() {
         let names = unknown.join(", ");
         report.notes.push(format!(
@@ -180,18 +185,19 @@ fn check_plan(
     }
 }
 
+/// Bases of which some may be unknown.
+struct Lenient<'a>(&'a mut dyn Configs);
+
+impl Bases for Lenient<'_> {
+    type Error = std::convert::Infallible;
+
+    fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, Self::Error> {
+        Ok(BaseImage { config: self.0.config(image, platform).unwrap_or_default() })
+    }
+}
+
 /// The plan of the stages that the target needs, or what is wrong with them.
 fn plan_of(inputs: &Inputs<'_>, bases: &mut dyn Configs) -> Result<Plan, Vec<Diagnostic>> {
-    struct Lenient<'a>(&'a mut dyn Configs);
-
-    impl Bases for Lenient<'_> {
-        type Error = std::convert::Infallible;
-
-        fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, Self::Error> {
-            Ok(BaseImage { config: self.0.config(image, platform).unwrap_or_default() })
-        }
-    }
-
     plan::plan(inputs, &mut Lenient(bases)).map_err(|PlanError::Dockerfile(errors)| errors)
 }
 

@@ -22,7 +22,7 @@ pub fn outline(config: &BuildConfig) -> Result<(Source, Outline), Error> {
         contexts: &config.build_contexts,
         platform_given: !config.platforms.is_empty(),
     };
-    let outline = plan::outline(&inputs).map_err(|error| Error::Dockerfile(vec![*error]))?;
+    let outline = plan::outline(&inputs).map_err(Error::Dockerfile)?;
     Ok((dockerfile.source, outline))
 }
 

@@ -52,6 +52,12 @@ impl Globals {
                     (None, Some(word)) => {
                         let (value, names) = expand(&expander, word, |n| globals.get(n));
                         uses = names.matched;
+                        // What it was before counts, where it names itself.
+                        if uses.contains(name) {
+                            uses.retain(|used| used != name);
+                            let old = globals.declared.iter().rfind(|arg| arg.name == *name);
+                            uses.extend(old.iter().flat_map(|arg| arg.uses.iter().cloned()));
+                        }
                         Some(value.map_err(|e| e.at(&instruction.source, word))?)
                     }
                     (None, None) => None,

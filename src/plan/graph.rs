@@ -82,7 +82,7 @@ pub fn plan<B: Bases>(inputs: &Inputs<'_>, bases: &mut B) -> Result<Plan, PlanEr
         return Err(PlanError::Dockerfile(wrong));
     }
     let target = names.target(inputs.target)?;
-    let mut planner = Planner { inputs, bases, names, planned: BTreeMap::new(), errors: Vec::new() };
+    let mut planner = Planner::new(inputs, bases, names);
     let needed = planner.needed(target);
     for number in needed {
         planner.stage(number)?;
@@ -93,6 +93,35 @@ pub fn plan<B: Bases>(inputs: &Inputs<'_>, bases: &mut B) -> Result<Plan, PlanEr
     Ok(planner.finish(target, epoch))
 }
 
+/// What is wrong with the stages, also with those that the target does not need; what BuildKit
+/// would find first comes first. Base images that cannot be had are left out.
+pub fn faults<B: Bases>(inputs: &Inputs<'_>, bases: &mut B) -> Vec<Diagnostic> {
+    let begin = || {
+        let mut names = Names::new(inputs)?;
+        names.epoch()?;
+        let target = names.target(inputs.target)?;
+        Ok((names, target))
+    };
+    let (names, target) = match begin() {
+        Ok(begun) => begun,
+        Err(error) => return vec![error],
+    };
+    let wrong = names.check();
+    if !wrong.is_empty() {
+        return wrong;
+    }
+    let mut planner = Planner::new(inputs, bases, names);
+    // Nobody builds on a stage that is not needed: no triggers run there.
+    planner.triggered = Some(planner.needed(target));
+    for number in 0..inputs.dockerfile.stages.len() {
+        if let Err(PlanError::Dockerfile(mut errors)) = planner.stage(number) {
+            errors.append(&mut planner.errors);
+            return errors;
+        }
+    }
+    planner.errors
+}
+
 struct Planner<'a, B> {
     inputs: &'a Inputs<'a>,
     bases: &'a mut B,
@@ -100,9 +129,16 @@ struct Planner<'a, B> {
     /// By number in the Dockerfile.
     planned: BTreeMap<usize, (PlannedStage, Scope)>,
     errors: Vec<Diagnostic>,
+    /// The stages in which triggers run, if not in all.
+    triggered: Option<Vec<usize>>,
 }
 
 impl<'a, B: Bases> Planner<'a, B> {
+    fn new(inputs: &'a Inputs<'a>, bases: &'a mut B, names: Names<'a>) -> Self {
+        let (planned, errors) = (BTreeMap::new(), Vec::new());
+        Planner { inputs, bases, names, planned, errors, triggered: None }
+    }
+
     fn stages(&self) -> &'a [Stage] {
         &self.inputs.dockerfile.stages
     }
@@ -160,7 +196,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         let globals = self.names.globals.clone();
         let replaced = self.names.replaced(number).is_some();
         let mut instructions = Vec::new();
-        if !replaced {
+        if !replaced && self.triggered.as_ref().is_none_or(|stages| stages.contains(&number)) {
             instructions = self.triggers(stage, &config.config.on_build)?;
         }
         let triggers = instructions.len();

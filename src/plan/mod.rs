@@ -31,7 +31,7 @@ mod tests;
 pub use arguments::{Arguments, PROXY_ARGUMENTS};
 pub use checks::{BaseConfig, Ignore, Limits, Survey};
 pub use chmod::Chmod;
-pub use graph::{BaseImage, Bases, Inputs, PlanError, plan};
+pub use graph::{BaseImage, Bases, Inputs, PlanError, faults, plan};
 pub use merge::merge;
 pub use mount::{Access, CacheMount, FileOwner, RunMount, RunMountKind, RunNetwork, RunSecurity, Sharing};
 pub use outline::{Outline, OutlineArg, OutlineMount, Target, outline, targets};

@@ -251,20 +251,24 @@ impl<'a> Names<'a> {
             .map_err(|e| self.at(word.span_of(self.source, e.range.clone()), e.to_string()))
     }
 
-    /// What is wrong with the names of any stage. Also of those that are not needed, as in BuildKit
-    /// (`buildDispatchStates`, `buildStageDependencyGraph`).
+    /// What is wrong with the names of any stage, in the order in which BuildKit looks at them: what
+    /// `FROM` names, where stages copy from, whether images can be called so. Also of those that
+    /// are not needed, as in BuildKit (`buildDispatchStates`, `buildStageDependencyGraph`).
     pub(super) fn check(&self) -> Vec<Diagnostic> {
         let mut errors = Vec::new();
-        for (number, stage) in self.stages.iter().enumerate() {
-            errors.extend(self.check_base(number, stage).err());
+        for stage in self.stages {
+            errors.extend(self.base(stage).err());
             errors.extend(self.platform(stage).err());
-            for instruction in &stage.instructions {
-                errors.extend(self.check_from(instruction, number).err());
-            }
+        }
+        for (number, stage) in self.stages.iter().enumerate() {
+            let checked = stage.instructions.iter().map(|i| self.check_from(i, number));
+            errors.extend(checked.filter_map(Result::err));
         }
         if errors.is_empty() {
             errors.extend(self.circle());
         }
+        let checked = self.stages.iter().enumerate().map(|(number, stage)| self.check_image(number, stage));
+        errors.extend(checked.filter_map(Result::err));
         errors
     }
 
@@ -312,8 +316,10 @@ impl<'a> Names<'a> {
         Some(diagnostic.with_help("a stage can read only those that are written before it"))
     }
 
-    fn check_base(&self, number: usize, stage: &Stage) -> Result<(), Diagnostic> {
-        let name = self.base(stage)?;
+    /// Whether the image a stage starts from can be called so. That it is called at all has been
+    /// looked at.
+    fn check_image(&self, number: usize, stage: &Stage) -> Result<(), Diagnostic> {
+        let Ok(name) = self.base(stage) else { return Ok(()) };
         let known = name == "scratch" || self.stage_named(&name, number).is_some();
         if !known && self.context(&name).is_none() {
             self.reference(stage, &name)?;

@@ -3,9 +3,12 @@
 
 use crate::dockerfile::checks::{Linter, Options, description};
 use crate::dockerfile::{Diagnostic, Dockerfile, InstructionKind, MountType, Span};
+use crate::image::{ImageConfig, Platform};
+use std::convert::Infallible;
 
 use super::checks::{Capture, Survey, capture};
-use super::graph::Inputs;
+use super::graph::{BaseImage, Bases, Inputs, PlanError, plan};
+use super::step::FromImage;
 
 /// What a target takes.
 #[derive(Debug, Default)]
@@ -86,14 +89,28 @@ pub fn targets(dockerfile: &Dockerfile) -> Vec<Target> {
         .collect()
 }
 
+/// Base images of which nothing is known.
+struct Unknown;
+
+impl Bases for Unknown {
+    type Error = Infallible;
+
+    fn image(&mut self, _: &FromImage, _: &Platform) -> Result<BaseImage, Infallible> {
+        Ok(BaseImage { config: ImageConfig::default() })
+    }
+}
+
 /// What a target takes. Base images are not looked at.
 ///
 /// # Errors
-/// The target is not there, or something cannot be expanded.
-pub fn outline(inputs: &Inputs<'_>) -> Result<Outline, Box<Diagnostic>> {
+/// Everything that is wrong with the stages that the target needs.
+pub fn outline(inputs: &Inputs<'_>) -> Result<Outline, Vec<Diagnostic>> {
+    if let Err(PlanError::Dockerfile(errors)) = plan(inputs, &mut Unknown) {
+        return Err(errors);
+    }
     let survey = Survey { inputs, all_stages: false, ignore: None };
     let mut linter = Linter::new(Options::default());
-    let captured = capture(&survey, &mut linter)?;
+    let captured = capture(&survey, &mut linter).map_err(|error| vec![*error])?;
     let Some(first) = captured.first() else { return Ok(Outline::default()) };
     let stage = &inputs.dockerfile.stages[first.number];
     let name = stage.name.as_ref().map(|name| name.text.clone());
@@ -124,7 +141,8 @@ impl Outline {
 
     fn add_mounts(&mut self, stage: &Capture) {
         for (mount, lines) in &stage.mounts {
-            let last_part = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+            let last_part =
+                |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
             let (list, default) = match mount.kind {
                 MountType::Secret => (&mut self.secrets, last_part(&mount.target)),
                 MountType::Ssh => (&mut self.ssh, "default".to_owned()),
@@ -178,7 +196,7 @@ mod tests {
             contexts: &BTreeMap::new(),
             platform_given: false,
         };
-        outline(&inputs).map_err(|e| e.to_string())
+        outline(&inputs).map_err(|e| e[0].to_string())
     }
 
     const ARGS: &str = "\
@@ -235,6 +253,31 @@ FROM second
     }
 
     #[test]
+    fn arguments_have_the_values_of_their_lines_and_bring_what_they_are_made_of() {
+        let text = "\
+ARG A=1
+ARG B=b
+ARG A=${A}$B
+ARG C=$A
+ARG A=$A$C
+FROM scratch
+ARG A
+ARG X
+ENV X=after
+ARG Y=1
+ARG Y=2
+ARG BUILDKIT_SBOM_SCAN_STAGE=true
+";
+        let found = of(text, None, &[]).unwrap();
+        let args: Vec<_> = found.args.iter().map(|a| (a.name.as_str(), a.value.as_deref())).collect();
+        let scan = ("BUILDKIT_SBOM_SCAN_STAGE", Some("true"));
+        assert_eq!(
+            args,
+            [("B", Some("b")), ("C", Some("1b")), ("A", Some("1b1b")), ("X", None), ("Y", Some("2")), scan]
+        );
+    }
+
+    #[test]
     fn secrets_agents_and_caches() {
         let text = "\
 FROM busybox AS first
@@ -261,6 +304,8 @@ FROM second
     fn wrong_targets_and_values_are_errors() {
         assert!(of("FROM a AS b\n", Some("c"), &[]).unwrap_err().contains("no stage 'c'"));
         assert!(of("ARG A=${B?no}\nFROM a\n", None, &[]).unwrap_err().contains("Dockerfile:1"));
+        assert!(of("FROM a\nSTOPSIGNAL x\n", None, &[]).unwrap_err().contains("Dockerfile:2"));
+        assert!(of("FROM a AS b\nSTOPSIGNAL x\nFROM a\n", None, &[]).is_ok());
     }
 
     #[test]

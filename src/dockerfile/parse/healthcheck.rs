@@ -48,7 +48,8 @@ pub(super) fn first_argument(statement: &Statement<'_>) -> (Range<usize>, Range<
     let text = statement.line.slice(start..end);
     // Only these blanks end the word, as with Go, which looks at bytes here.
     let length = text.find(BLANKS).unwrap_or(text.len());
-    (start..start + length, statement.line.trim(start + length..end))
+    let after = text[length..].trim_start_matches(BLANKS);
+    (start..start + length, end - after.len()..end)
 }
 
 /// `CMD` and what it runs.

@@ -4,7 +4,9 @@ use super::statement::{Arguments, Statement};
 use super::{Reader, environment, healthcheck};
 use crate::dockerfile::directive::Directives;
 use crate::dockerfile::report::Report;
-use crate::dockerfile::{Diagnostic, Heredoc, KeyValue, Source, Word, go_quote, go_quote_all, words};
+use crate::dockerfile::{
+    Diagnostic, Heredoc, KeyValue, Source, Word, go_quote, go_quote_all, unicode, words,
+};
 use std::fmt;
 use std::ops::Range;
 
@@ -38,7 +40,7 @@ pub struct Node {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.keyword.to_lowercase())?;
+        f.write_str(&unicode::lower(&self.keyword))?;
         if !self.flags.is_empty() {
             write!(f, " {}", go_quote_all(&self.flags))?;
         }

@@ -53,26 +53,26 @@ pub(in super::super) fn capture(
 impl Walk<'_, '_> {
     fn captured(&self, number: usize) -> Capture {
         let looked = &self.looked[number];
+        let own = |name: &str| looked.args.iter().rfind(|d| d.is_own && d.arg.name == name);
+        let declared = looked.args.iter().map(|d| d.arg.name.clone());
+        let mut names: Vec<String> = declared.chain(looked.uses.iter().cloned()).collect();
         let mut args = Vec::new();
-        let triggers = looked.triggers.iter().map(|(trigger, _)| trigger);
-        for instruction in triggers.chain(&looked.stage.instructions) {
-            for arg in described(instruction, |name| looked.state.scope.get(name)) {
-                let is_given = self.survey.inputs.arguments.given(&arg.name).is_some();
-                match arg.default.is_some() || is_given || self.globals.get(&arg.name).is_none() {
-                    true => args.insert(0, arg),
-                    // It only takes over what is declared before the first FROM.
-                    false => args.extend(self.global(&arg.name)),
+        let mut at = 0;
+        // The list grows by what the defaults before the first FROM name.
+        while let Some(name) = names.get(at).cloned() {
+            at += 1;
+            if names[..at - 1].contains(&name) {
+                continue;
+            }
+            match own(&name) {
+                Some(declared) => args.push(declared.arg.clone()),
+                None => {
+                    args.extend(self.global(&name));
+                    let last = self.globals.declared.iter().rfind(|arg| arg.name == name);
+                    names.extend(last.iter().flat_map(|arg| arg.uses.iter().cloned()));
                 }
             }
         }
-        let mut uses = looked.uses.clone();
-        // From the last: an ARG uses those above it only.
-        for arg in self.globals.declared.iter().rev() {
-            if uses.contains(&arg.name) {
-                uses.extend(arg.uses.iter().cloned());
-            }
-        }
-        args.extend(uses.iter().filter_map(|name| self.global(name)));
         Capture { number, args, mounts: looked.mounts.clone() }
     }
 

@@ -76,6 +76,7 @@ impl Walk<'_, '_> {
                 triggers: Vec::new(),
                 reached: false,
                 uses,
+                args: Vec::new(),
                 mounts: Vec::new(),
                 state: State::default(),
             });

@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 
-use crate::dockerfile::checks::{Rule, rule};
+use crate::dockerfile::checks::{Rule, description, rule};
 use crate::dockerfile::{
     ArgDeclaration, Command, CopyArguments, CopySource, Diagnostic, Instruction, InstructionKind, KeyValue,
     Mount, RunInstruction, Source, Span, Word, suggest,
 };
 
+use super::super::outline::OutlineArg;
 use super::super::watch::watch;
-use super::{Spot, State, Walk};
+use super::{Declared, Spot, State, Walk};
 
 /// Instructions of which only the last counts: where each stood last.
 #[derive(Default)]
@@ -68,15 +69,17 @@ impl<'a> Walk<'a, '_> {
                 }
             }
             InstructionKind::Expose(words) => {
+                let mut ports = Vec::new();
                 for word in words {
                     let lookup = |name: &str| state.scope.get(name);
                     let expanded = self
                         .expander
                         .words(&word.text, &lookup)
                         .map_err(|error| super::super::watch::Failed(error).at(&at.source, word))?;
-                    for port in expanded {
-                        self.port(spot, word.span, &port)?;
-                    }
+                    ports.extend(expanded.into_iter().map(|port| (word.span, port)));
+                }
+                for (span, port) in ports {
+                    self.port(spot, span, &port)?;
                 }
             }
             InstructionKind::Cmd(command) => {
@@ -175,6 +178,15 @@ impl<'a> Walk<'a, '_> {
             };
             state.scope.declare(name, value.as_deref());
             state.declared.push(name.clone());
+            let is_own = given.is_some() || declaration.default.is_some() || value.is_none();
+            let arg = OutlineArg {
+                name: name.clone(),
+                default: declaration.default.as_ref().map(|word| word.text.clone()),
+                value,
+                description: description(&at.comments, name),
+                lines: spot.lines,
+            };
+            self.looked[self.current].args.push(Declared { arg, is_own });
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ use crate::image::{ImageConfig, Platform, Reference};
 use super::globals::Globals;
 use super::graph::Inputs;
 use super::metadata::DEFAULT_PATH;
+use super::names::Names;
+use super::outline::OutlineArg;
 use super::scope::Scope;
 use super::step::FromImage;
 
@@ -62,10 +64,11 @@ pub struct Limits {
 }
 
 impl Survey<'_> {
-    /// Runs the rules and reports to `linter`.
-    pub fn run(&self, bases: &mut BaseConfig<'_>, linter: &mut Linter) -> Limits {
+    /// Runs the rules and reports to `linter`. `wrong` is the first of what is wrong with the stages
+    /// ([`super::faults`], or why there is no plan): rules look no further.
+    pub fn run(&self, bases: &mut BaseConfig<'_>, wrong: Option<&Diagnostic>, linter: &mut Linter) -> Limits {
         let mut limits = Limits::default();
-        if let Err(error) = self.try_run(bases, linter, &mut limits) {
+        if let Err(error) = self.try_run(bases, wrong, linter, &mut limits) {
             limits.error = Some(*error);
         }
         limits
@@ -74,6 +77,7 @@ impl Survey<'_> {
     fn try_run(
         &self,
         bases: &mut BaseConfig<'_>,
+        wrong: Option<&Diagnostic>,
         linter: &mut Linter,
         limits: &mut Limits,
     ) -> Result<(), Box<Diagnostic>> {
@@ -84,9 +88,12 @@ impl Survey<'_> {
         let mut walk = Walk::new(self, &globals, linter);
         let nameless = walk.froms()?;
         walk.bases(bases, limits);
-        if let Some(error) = nameless {
+        let names = Names::new(self.inputs)?.check().into_iter().next().map(Box::new);
+        let trigger = wrong.filter(|_| walk.has_broken_trigger).cloned().map(Box::new);
+        if let Some(error) = names.or(nameless).or(trigger) {
             return Err(error);
         }
+        walk.wrong = wrong.cloned();
         walk.stages()?;
         unused::check(&mut walk);
         Ok(())
@@ -124,10 +131,19 @@ struct Looked<'a> {
     reached: bool,
     /// The arguments its `FROM` names.
     uses: Vec<String>,
+    /// The arguments it declares, in order.
+    args: Vec<Declared>,
     /// The mounts of its commands, expanded, with the lines of the commands.
     mounts: Vec<(Mount, Span)>,
     /// What is in force after its last instruction.
     state: State,
+}
+
+/// An argument that a stage declares.
+struct Declared {
+    arg: OutlineArg,
+    /// Whether it does not only take over what is declared before the first `FROM`.
+    is_own: bool,
 }
 
 /// What is in force at a line of a stage.
@@ -154,13 +170,27 @@ struct Walk<'a, 'l> {
     looked: Vec<Looked<'a>>,
     /// The stage whose instructions are looked at.
     current: usize,
+    /// Whether a trigger that runs cannot be read.
+    has_broken_trigger: bool,
+    /// The first of what is wrong with the stages.
+    wrong: Option<Diagnostic>,
 }
 
 impl<'a, 'l> Walk<'a, 'l> {
     fn new(survey: &'a Survey<'a>, globals: &'a Globals, linter: &'l mut Linter) -> Self {
         let dockerfile = survey.inputs.dockerfile;
         let expander = Expander { escape: dockerfile.escape };
-        Walk { dockerfile, survey, globals, expander, linter, looked: Vec::new(), current: 0 }
+        Walk {
+            dockerfile,
+            survey,
+            globals,
+            expander,
+            linter,
+            looked: Vec::new(),
+            current: 0,
+            has_broken_trigger: false,
+            wrong: None,
+        }
     }
 
     fn context_named(&self, name: &str) -> Option<(&'a String, &'a NamedContext)> {
@@ -248,12 +278,14 @@ impl<'a, 'l> Walk<'a, 'l> {
             for text in &config.config.on_build {
                 let source = Source::new(format!("ONBUILD trigger of {name}"), text.clone());
                 let parsed = parse_trigger(&source, '\\');
+                self.has_broken_trigger |= parsed.is_err();
                 triggers.extend(parsed.ok().map(|trigger| (trigger, name.clone())));
             }
         }
         if let Base::Stage(parent) = self.looked[number].base {
             for instruction in &self.dockerfile.stages[parent].instructions {
                 if let InstructionKind::Onbuild(trigger) = &instruction.kind {
+                    self.has_broken_trigger |= trigger.is_none();
                     triggers.extend(trigger.iter().map(|t| ((**t).clone(), name.clone())));
                 }
             }
@@ -277,13 +309,25 @@ impl<'a, 'l> Walk<'a, 'l> {
             for (trigger, base) in &triggers {
                 let spot = Spot::of_trigger(self.dockerfile, stage, trigger, base);
                 self.instruction(&spot, trigger, &mut state, &mut once)?;
+                self.ends_at(|wrong| is_of_trigger(wrong, stage, trigger))?;
             }
             for instruction in &stage.instructions {
                 self.instruction(&Spot::of(instruction), instruction, &mut state, &mut once)?;
+                self.ends_at(|wrong| {
+                    wrong.origin.is_none() && instruction.span.range().contains(&wrong.span.start)
+                })?;
             }
             self.looked[number].state = state;
         }
         Ok(())
+    }
+
+    /// An error if what is wrong is here.
+    fn ends_at(&self, is_here: impl Fn(&Diagnostic) -> bool) -> Result<(), Box<Diagnostic>> {
+        match &self.wrong {
+            Some(wrong) if is_here(wrong) => Err(Box::new(wrong.clone())),
+            _ => Ok(()),
+        }
     }
 
     /// What a stage starts with.
@@ -303,6 +347,12 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
         state
     }
+}
+
+/// Whether it is a trigger of a stage's base that is wrong.
+fn is_of_trigger(wrong: &Diagnostic, stage: &Stage, trigger: &Instruction) -> bool {
+    let is_stage = wrong.origin.as_ref().is_some_and(|origin| origin.span == stage.span);
+    is_stage && wrong.source.text().trim_start().starts_with(trigger.original.trim_end())
 }
 
 /// Where findings about an instruction are reported.

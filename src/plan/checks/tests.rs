@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::dockerfile::checks::Options;
 use crate::dockerfile::parse;
-use crate::plan::Arguments;
+use crate::plan::{Arguments, BaseImage, Bases, faults};
 
 /// A check to run.
 #[derive(Clone, Copy)]
@@ -44,6 +44,16 @@ fn base(image: &FromImage, platform: &Platform) -> Option<ImageConfig> {
     Some(config)
 }
 
+struct Images;
+
+impl Bases for Images {
+    type Error = std::convert::Infallible;
+
+    fn image(&mut self, image: &FromImage, platform: &Platform) -> Result<BaseImage, Self::Error> {
+        Ok(BaseImage { config: base(image, platform).unwrap_or_default() })
+    }
+}
+
 fn run(given: Given<'_>) -> (Linter, Limits) {
     let dockerfile = parse(&Source::new("Dockerfile", given.text)).unwrap_or_else(|e| panic!("{}", e[0]));
     let args: Vec<_> = given.args.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -60,7 +70,9 @@ fn run(given: Given<'_>) -> (Linter, Limits) {
     let ignore = Some(Ignore { file: Path::new(".dockerignore"), matcher: &matcher });
     let mut linter = Linter::new(Options::default());
     let survey = Survey { inputs: &inputs, all_stages: given.all_stages, ignore };
-    let limits = survey.run(&mut base, &mut linter);
+    let wrong = faults(&inputs, &mut Images);
+    let wrong = wrong.first().filter(|_| given.all_stages);
+    let limits = survey.run(&mut base, wrong, &mut linter);
     (linter, limits)
 }
 
@@ -70,7 +82,8 @@ fn found(given: Given<'_>) -> Vec<(&'static str, usize, usize)> {
     let mut found: Vec<_> =
         linter.findings.iter().map(|f| (f.rule.id, f.line_range().0, f.line_range().1)).collect();
     if let Some(error) = limits.error {
-        let line = error.source.line(error.span.start);
+        let (source, span) = error.in_file();
+        let line = source.line(span.start);
         found.push(("error", line, line));
     }
     found
@@ -105,6 +118,18 @@ cases! {
         given("FROM a\n# check=skip=UndefinedArgInFrom\nFROM a$x\n") => [];
         given("FROM $x\n") =>
             [("InvalidDefaultArgInFrom", 1, 1), ("UndefinedArgInFrom", 1, 1), ("error", 1, 1)];
+    ]
+    nothing_is_found_after_what_is_wrong: [
+        given("FROM a\nSTOPSIGNAL $S\nWORKDIR x\n") => [("UndefinedVar", 2, 2), ("error", 2, 2)];
+        given("FROM a\nCOPY --chmod=99 x$Y /\nWORKDIR x\n") => [("UndefinedVar", 2, 2), ("error", 2, 2)];
+        given("FROM a\nEXPOSE 1:1 a\"\nWORKDIR x\n") => [("error", 2, 2)];
+        given("FROM a AS b\nVOLUME $V\nFROM c\nWORKDIR x\n") => [("UndefinedVar", 2, 2), ("error", 2, 2)];
+        given("FROM a\nWORKDIR x\nCOPY --from=1 a b\n") => [("error", 3, 3)];
+        given("FROM a AS b\nCOPY --from=c /x /y\nFROM b AS c\nCOPY --from=b /x /y\nWORKDIR x\n") => [("error", 2, 2)];
+        given("FROM a\nWORKDIR x\nFROM --platform=x/y/z/v a\n") => [("error", 3, 3)];
+        given("FROM a AS b\nONBUILD STOPSIGNAL x\nONBUILD WORKDIR x\nFROM b\nENV a=$B\n") => [("error", 4, 4)];
+        given("FROM a AS b\nONBUILD COPY x\nWORKDIR x\nFROM b\n") => [("error", 4, 4)];
+        given("FROM a AS b\nONBUILD COPY x\nFROM b AS c\nFROM a\nWORKDIR x\n") => [("WorkdirRelativePath", 5, 5)];
     ]
     defaults_name_images: [
         Given { args: &[("V", "1")], ..given("ARG V\nFROM a:$V\n") } => [("InvalidDefaultArgInFrom", 2, 2)];
@@ -148,7 +173,7 @@ cases! {
         given("FROM a\nCOPY --chown=$u --chmod=$m \\\n a b\n") => [("UndefinedVar", 2, 3), ("UndefinedVar", 2, 3)];
         given("FROM a\nCOPY <<E /x\n$a\nE\nCOPY <<'E' /x\n$b\nE\n") => [("UndefinedVar", 2, 4)];
         given("FROM a\nRUN --mount=type=secret,id=x$a,env=$b true\n") => [("UndefinedVar", 2, 2), ("UndefinedVar", 2, 2)];
-        given("FROM a\nUSER $a\nWORKDIR /$b\nVOLUME $c\nSTOPSIGNAL 9$d\n") =>
+        given("FROM a\nUSER $a\nWORKDIR /$b\nVOLUME /$c\nSTOPSIGNAL 9$d\n") =>
             [("UndefinedVar", 2, 2), ("UndefinedVar", 3, 3), ("UndefinedVar", 4, 4), ("UndefinedVar", 5, 5)];
         given("FROM a\nEXPOSE 80$a\nCMD [\"$b\"]\nHEALTHCHECK CMD $c\n") => [];
         given("FROM java\nENV X=$JAVA_HOME\n") => [];
@@ -217,7 +242,7 @@ cases! {
         given("FROM a\nARG P=\"80/TCP 81\"\nEXPOSE $P\n") => [("ExposeProtoCasing", 3, 3)];
     ]
     ignored_files_are_not_copied: [
-        Given { ignore: "Dockerfile\n", ..given("FROM a AS b\nCOPY Dockerfile .\nADD ./Dockerfile /x\nCOPY --from=b Dockerfile /\n") } =>
+        Given { ignore: "Dockerfile\n", ..given("FROM a AS b\nCOPY Dockerfile .\nADD ./Dockerfile /x\nFROM a\nCOPY --from=b Dockerfile /\n") } =>
             [("CopyIgnoredFile", 2, 2), ("CopyIgnoredFile", 3, 3)];
         Given { ignore: "# c\n*/tmp/*\n", ..given("FROM a\nCOPY ./a/tmp/b c/d /x/\n") } => [("CopyIgnoredFile", 2, 2)];
         Given { ignore: "a\n!b\n", ..given("FROM a\nCOPY a /x\n") } => [];
