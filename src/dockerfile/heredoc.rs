@@ -90,7 +90,7 @@ impl Opening {
         let body_span = Span::new(start, body.last().map_or(start, |line| line.next));
         if source.is_replaced(body_span) {
             let message = format!("the heredoc `{}` is not UTF-8", self.name);
-            report.syntax(span, message, "save the file as UTF-8, or COPY the content from a file");
+            report.error(span, message, "save the file as UTF-8, or COPY the content from a file");
         }
         let content = source.slice(body_span);
         Heredoc {

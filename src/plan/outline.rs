@@ -1,7 +1,7 @@
 //! What a build takes: arguments, secrets, agents, caches; and which stages there are
 //! (BuildKit's subrequests `outline` and `targets`).
 
-use crate::dockerfile::checks::{Linter, Options, description};
+use crate::dockerfile::checks::{Linter, Options, description, options};
 use crate::dockerfile::{Diagnostic, Dockerfile, InstructionKind, MountType, Span};
 use crate::image::{ImageConfig, Platform};
 use std::convert::Infallible;
@@ -105,6 +105,8 @@ impl Bases for Unknown {
 /// # Errors
 /// Everything that is wrong with the stages that the target needs.
 pub fn outline(inputs: &Inputs<'_>) -> Result<Outline, Vec<Diagnostic>> {
+    let given = inputs.arguments.given("BUILDKIT_DOCKERFILE_CHECK");
+    options(inputs.dockerfile, given).map_err(|error| vec![*error])?;
     if let Err(PlanError::Dockerfile(errors)) = plan(inputs, &mut Unknown) {
         return Err(errors);
     }
@@ -305,6 +307,7 @@ FROM second
         assert!(of("FROM a AS b\n", Some("c"), &[]).unwrap_err().contains("no stage 'c'"));
         assert!(of("ARG A=${B?no}\nFROM a\n", None, &[]).unwrap_err().contains("Dockerfile:1"));
         assert!(of("FROM a\nSTOPSIGNAL x\n", None, &[]).unwrap_err().contains("Dockerfile:2"));
+        assert!(of("# check=x\nFROM a\n", None, &[]).unwrap_err().contains("Dockerfile:1"));
         assert!(of("FROM a AS b\nSTOPSIGNAL x\nFROM a\n", None, &[]).is_ok());
     }
 

@@ -40,6 +40,11 @@ pub struct Node {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A line of nothing but continuations has no keyword, and no blank stands for it.
+        if self.keyword.is_empty() {
+            let quoted: Vec<String> = self.arguments.iter().map(|argument| go_quote(argument)).collect();
+            return f.write_str(&quoted.join(" "));
+        }
         f.write_str(&unicode::lower(&self.keyword))?;
         if !self.flags.is_empty() {
             write!(f, " {}", go_quote_all(&self.flags))?;

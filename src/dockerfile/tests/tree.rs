@@ -36,6 +36,7 @@ fn nodes_are_printed_as_buildkit_does() {
         ("USER  a b ", r#"user "a b""#),
         ("FLY me", r#"fly """#),
         ("\u{130}", r#"i """#),
+        ("\\\n# c", r#""""#),
         ("RUN <<E cat\nx\nE\nRUN b", "run \"<<E cat\"\nrun \"b\""),
         ("# escape=`\nRUN a `\n b", r#"run "a  b""#),
         ("ADD --x -- --y z", r#"add ["--x"] "--y" "z""#),
