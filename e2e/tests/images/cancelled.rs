@@ -154,7 +154,8 @@ fn a_signal_leaves_no_upload_at_a_registry() {
     from.put(&Base::Busybox.layout(), "app:1");
     let layout = text(&Base::Busybox.layout());
     let image = from.reference("app:1");
-    let commands: [&dyn Fn(&str) -> Vec<String>; 3] = [
+    type Words<'a> = &'a dyn Fn(&str) -> Vec<String>;
+    let commands: [Words<'_>; 3] = [
         &|to| vec!["push".into(), layout.clone(), "-d".into(), to.into()],
         &|to| vec!["copy".into(), image.clone(), to.into()],
         &|to| vec!["index".into(), "create".into(), "-d".into(), to.into(), image.clone()],
