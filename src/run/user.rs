@@ -73,7 +73,8 @@ struct Group {
 ///
 /// The rules are those of moby/sys/user `GetExecUser`, which BuildKit calls: the first passwd line
 /// that has the name or the number counts; a number without a line has group 0; supplementary
-/// groups are those that list the user, only where no group is given. Two numbers need no files.
+/// groups are those that list the user, root without a `USER` too, only where no group is given. Two
+/// numbers need no files.
 ///
 /// # Errors
 /// A name that has no entry, a number out of range, a file that cannot be read.
@@ -99,7 +100,7 @@ pub fn lookup(view: &dyn View, spec: &str) -> Result<User, UserError> {
     let mut groups = Vec::new();
     match (group, account) {
         (Some(group), _) => gid = group_id(view, group)?,
-        (None, Some(account)) if !user.is_empty() => {
+        (None, Some(account)) => {
             let listed = group_file(view)?.into_iter().filter(|g| g.members.contains(&account.name));
             groups.extend(listed.map(|g| g.gid).filter(|g| *g != gid));
             groups.dedup();

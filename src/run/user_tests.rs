@@ -36,7 +36,8 @@ impl View for Files {
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nbad:x:nine:9::/:\n\
     www:x:33:33:www:/var/www:/bin/false\n1001:x:7:8:a number as a name:/seven:\nbare:x:50:51\n";
-const GROUP: &str = "root:x:0:\nadm:x:4:www,other\nwww:x:33:www\ntape:x:26:other,www\nstaff:x:50:\n";
+const GROUP: &str =
+    "root:x:0:root\nwheel:x:10:root\nadm:x:4:www,other\nwww:x:33:www\ntape:x:26:other,www\nstaff:x:50:\n";
 
 fn image() -> Files {
     let mut files = BTreeMap::new();
@@ -53,9 +54,9 @@ fn user(uid: u32, gid: u32, groups: &[u32], home: &str) -> User {
 #[test]
 fn users_are_found_as_runc_finds_them() {
     let cases = [
-        ("", user(0, 0, &[], "/root")),
-        ("root", user(0, 0, &[], "/root")),
-        ("0", user(0, 0, &[], "/root")),
+        ("", user(0, 0, &[10], "/root")),
+        ("root", user(0, 0, &[10], "/root")),
+        ("0", user(0, 0, &[10], "/root")),
         ("www", user(33, 33, &[4, 26], "/var/www")),
         ("33", user(33, 33, &[4, 26], "/var/www")),
         ("www:", user(33, 33, &[4, 26], "/var/www")),
