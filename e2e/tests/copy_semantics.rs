@@ -57,6 +57,7 @@ fn odd_base() -> ForgedImage {
             .symlink("dir/link", "/elsewhere")
             .symlink("escape", "../../outside")
             .directory("real/", 0o750)
+            .directory("shared/", 0o2775)
             .symlink("relative", "real")
             .symlink("loop-a", "loop-b")
             .symlink("loop-b", "loop-a"),

@@ -212,8 +212,8 @@ impl StageState {
             }
             Action::Workdir(workdir) => {
                 let view = self.open_files(executor, at, number)?.view();
-                let user = crate::run::user::lookup(view, &workdir.user).map_err(Error::from_display)?;
-                let entries = copy::workdir_entries(view, &workdir.path, (user.uid, user.gid), executor.now)
+                let compat = executor.config.compat;
+                let entries = copy::workdir_entries(view, &workdir.path, &workdir.user, compat, executor.now)
                     .map_err(Error::from_display)?;
                 self.placed(executor, at, entries)
             }

@@ -162,10 +162,16 @@ impl<R: BufRead> TarReader<R> {
         if self.bytes > limit { Err(TarError::TooLarge { limit }) } else { Ok(()) }
     }
 
+    /// Content must be whole; a stream that ends in the padding after it just ends, as for Go's
+    /// `archive/tar` and so for every engine.
     fn skip_content(&mut self) -> Result<(), TarError> {
         let mut n = self.left.saturating_add(self.padding);
         while n > 0 {
             let available = fill(&mut self.input)?.len();
+            if available == 0 && n <= self.padding {
+                self.ended = true;
+                break;
+            }
             if available == 0 {
                 return Err(TarError::Truncated { place: "the content of an entry".to_owned() });
             }

@@ -74,8 +74,8 @@ pub(crate) struct Flags {
     /// docker-archive:FILE[:NAME] | oci-archive:FILE[:TAG] | URL of a repository or archive; repeatable
     #[arg(long, value_name = "NAME=WHERE")]
     pub(crate) build_context: Vec<String>,
-    /// Do as BuildKit where that silently gives a wrong image: an unknown --chown name is root, a malformed
-    /// pattern matches nothing, names of an archive that lead out of it stop at its root
+    /// Do as BuildKit where that silently gives a wrong image: an unknown --chown name is root, the
+    /// last of several files for one name wins, names of an archive that lead out of it stop at its root
     #[arg(long)]
     pub(crate) compat: bool,
 

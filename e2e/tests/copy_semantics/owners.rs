@@ -95,6 +95,9 @@ fn names_that_the_image_does_not_know() {
     assert!(built.failed(1).contains("no group 'ghosts' in /etc/group"));
     let built = build("COPY --link --chown=app a /x", &["--compat"]);
     assert!(built.failed(1).contains("a linked copy knows nothing of the image"));
+    let workdir = "USER ghost\nWORKDIR /w";
+    assert!(build(workdir, &[]).failed(1).contains("USER ghost: the image has no user 'ghost'"));
+    assert_eq!(build(workdir, &["--compat"]).image().layer(-1).listing(), "d 0755 0:0 w\n");
     let layer = build("COPY --chown=ghost a /x", &["--compat"]).image().layer(-1);
     assert_eq!(layer.listing(), "f 0644 0:0 x \"a\"\n");
 }

@@ -125,6 +125,33 @@ fn links_in_the_destination() {
 }
 
 #[test]
+fn below_a_directory_with_the_setgid_bit() {
+    check(
+        "odd",
+        &[
+            Row(
+                "directories that are made inherit it",
+                "echo a > a",
+                "COPY a /shared/n/x/",
+                "d 2775 0:0 shared\nd 2755 0:0 shared/n\nd 2755 0:0 shared/n/x\nf 0644 0:0 shared/n/x/a \"a\\n\"\n",
+            ),
+            Row(
+                "those that are copied have their own mode",
+                "mkdir -p d/s",
+                "COPY d /shared",
+                "d 2775 0:0 shared\nd 0755 0:0 shared/s\n",
+            ),
+            Row(
+                "a working directory, too",
+                "",
+                "USER 7\nWORKDIR /shared/w",
+                "d 2775 0:0 shared\nd 2755 7:7 shared/w\n",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn working_directories() {
     check(
         "busybox",
@@ -136,7 +163,10 @@ fn working_directories() {
                 "USER app\nWORKDIR /n/x",
                 "d 0755 1000:1000 n\nd 0755 1000:1000 n/x\n",
             ),
+            Row("a number is the group too", "", "USER 7\nWORKDIR /n", "d 0755 7:7 n\n"),
+            Row("no group after the colon", "", "USER app:\nWORKDIR /n", "d 0755 1000:0 n\n"),
             Row("one that exists stays as it is", "", "WORKDIR /tmp", ""),
+            Row("the root by another name", "", "WORKDIR /x/..", ""),
             Row("through a link", "", "WORKDIR /var/run/x", "d 0755 0:0 run\nd 0755 0:0 run/x\n"),
             Row("relative, cleaned", "", "WORKDIR /n\nWORKDIR a/../b", "d 0755 0:0 n\nd 0755 0:0 n/b\n"),
         ],

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::config::ContextModes;
 use crate::dockerfile::IgnoreMatcher;
 use crate::layer::{Content, Entry, Kind, Limits, Listing, Timestamp, View, join};
-use crate::plan::{CopySource, CopyStep};
+use crate::plan::{CopyFrom, CopySource, CopyStep};
 
 use super::remotes::Fetched;
 use filter::Filter;
@@ -56,6 +56,9 @@ pub(super) enum CopyError {
     /// An owner that the image does not know.
     #[error("--chown={owner}: {reason}")]
     Owner { owner: String, reason: String },
+    /// A user in force that the image does not know, who should own a working directory.
+    #[error("USER {user}: {reason}")]
+    User { user: String, reason: String },
     /// An archive that cannot be unpacked.
     #[error("cannot unpack '{path}': {reason}")]
     Archive { path: String, reason: String },
@@ -174,15 +177,9 @@ fn copy_path(
     };
     let (from, pattern) = if job.step.parents { kept_parents(source, path)? } else { (path, None) };
     let filter = Filter::new(pattern.as_deref(), &job.step.excludes)?;
-    let selected = match select::select(source, from) {
-        Err(CopyError::Pattern { pattern, .. }) if job.compat => {
-            (job.warn)(format!("'{pattern}' is not a valid pattern: nothing is copied"));
-            return Ok(());
-        }
-        selected => selected?,
-    };
+    let selected = select::select(source, from)?;
     // Of the context's the check says so, before anything is done.
-    let is_checked = job.step.from == crate::plan::CopyFrom::Context && !job.step.parents;
+    let is_checked = job.step.from == CopyFrom::Context && !job.step.parents;
     if selected.is_empty() && !is_checked {
         (job.warn)(format!("'{path}' matches nothing in {}: nothing is copied", source.name));
     }

@@ -22,7 +22,12 @@ pub(super) fn ids(accounts: &Accounts<'_>, written: &str) -> Result<(u32, u32), 
         Some((user, group)) => (user, Some(group)),
         None => (written, None),
     };
-    let (uid, primary) = match number(user).map_err(wrong)? {
+    // What does not fit is a name to BuildKit, and one that no image has.
+    let number = |text: &str| match number(text) {
+        Err(_) if accounts.unknown_is_root && !text.starts_with('-') => Ok(None),
+        number => number.map_err(wrong),
+    };
+    let (uid, primary) = match number(user)? {
         Some(uid) => (uid, uid),
         None => match user::ids_of_user(image(accounts, user).map_err(wrong)?, user) {
             Ok(Some(ids)) => ids,
@@ -32,7 +37,7 @@ pub(super) fn ids(accounts: &Accounts<'_>, written: &str) -> Result<(u32, u32), 
         },
     };
     let Some(group) = group else { return Ok((uid, primary)) };
-    let gid = match number(group).map_err(wrong)? {
+    let gid = match number(group)? {
         Some(gid) => gid,
         None => match user::id_of_group(image(accounts, group).map_err(wrong)?, group) {
             Ok(Some(gid)) => gid,
@@ -69,6 +74,6 @@ fn image<'a>(accounts: &Accounts<'a>, name: &str) -> Result<&'a dyn View, String
 fn unknown(what: &str, name: &str, file: &str) -> String {
     format!(
         "the image has no {what} '{name}' in /etc/{file}; add it in a RUN before this, or give numbers such as \
-         --chown=1000:1000 (with --compat it is root, as in BuildKit)"
+         1000:1000 (with --compat it is root, as in BuildKit)"
     )
 }

@@ -7,6 +7,7 @@ use std::io;
 use crate::layer::{Content, Entry, Kind, Node, NodeKind, Timestamp, View, join, parent, resolve};
 use crate::plan::Chmod;
 
+use super::owner::{self, Accounts};
 use super::{CopyError, clean, shown};
 
 /// Says which entries are names of one file.
@@ -36,6 +37,9 @@ struct Placed {
     entry: Entry,
     inode: Option<Inode>,
 }
+
+/// The setgid bit of a mode.
+const SETGID: u32 = 0o2000;
 
 /// Where a file goes.
 pub(super) struct Target {
@@ -109,15 +113,33 @@ impl<'a> Pending<'a> {
     /// owned by `--chown` or root.
     pub(super) fn make_directory(&mut self, path: &[u8]) -> Result<(), CopyError> {
         let mode = self.chmod.as_ref().map_or(0o755, Chmod::parent);
-        self.make_directory_as(path, mode, self.owner.unwrap_or((0, 0)))
+        self.make_directory_as(path, mode, self.owner)
     }
 
-    /// Creates a directory and its parents where they are missing.
+    /// Creates a directory and its parents where they are missing, as `mkdir` and `chown` would:
+    /// below a directory with the setgid bit they have it too, and its group where no owner is given.
     pub(super) fn make_directory_as(
         &mut self,
         path: &[u8],
         mode: u32,
-        owner: (u32, u32),
+        owner: Option<(u32, u32)>,
+    ) -> Result<(), CopyError> {
+        self.create(path, mode, owner, SETGID)
+    }
+
+    /// Creates the directories above an entry of an archive that it does not describe: 0755 and no
+    /// more, root's, of the group that they inherit (go-archive, `createImpliedDirectories`).
+    pub(super) fn make_implied(&mut self, path: &[u8]) -> Result<(), CopyError> {
+        self.create(path, 0o755, None, 0)
+    }
+
+    /// Creates a directory and its parents; they keep the bits `inherited` of what they are in.
+    fn create(
+        &mut self,
+        path: &[u8],
+        mode: u32,
+        owner: Option<(u32, u32)>,
+        inherited: u32,
     ) -> Result<(), CopyError> {
         if path.is_empty() {
             return Ok(());
@@ -130,9 +152,13 @@ impl<'a> Pending<'a> {
             }
             None => {}
         }
-        self.make_directory_as(parent(path), mode, owner)?;
-        let (uid, gid) = owner;
-        let node = Node { kind: NodeKind::Directory, mode, uid, gid, mtime: self.now };
+        self.create(parent(path), mode, owner, inherited)?;
+        let (uid, gid) = owner.unwrap_or((0, 0));
+        let mut node = Node { kind: NodeKind::Directory, mode, uid, gid, mtime: self.now };
+        if let Some(above) = self.node(parent(path))?.filter(|above| above.mode & SETGID != 0) {
+            node.mode |= SETGID & inherited;
+            node.gid = if owner.is_some() { gid } else { above.gid };
+        }
         self.insert(Entry::directory(path, &node), None)
     }
 
@@ -248,14 +274,22 @@ impl<'a> Pending<'a> {
     }
 }
 
-/// The entries of a `WORKDIR`: the directory and its missing parents, owned by the user in force;
-/// nothing if it exists.
+/// The entries of a `WORKDIR`: the directory and its missing parents, owned by the `user` in force
+/// by the rules of `--chown`, not those of a command (BuildKit, `dispatchWorkdir`): a number alone is
+/// the group too. Nothing if it exists.
 pub(in crate::build) fn workdir_entries(
     destination: &dyn View,
     path: &str,
-    owner: (u32, u32),
+    user: &str,
+    compat: bool,
     now: Timestamp,
 ) -> Result<Vec<Entry>, CopyError> {
+    let accounts = Accounts { image: Some(destination), unknown_is_root: compat };
+    let given = Some(user).filter(|user| !user.is_empty());
+    let owner = given.map(|user| owner::ids(&accounts, user)).transpose().map_err(|error| match error {
+        CopyError::Owner { owner, reason } => CopyError::User { user: owner, reason },
+        error => error,
+    })?;
     let mut pending = Pending::new(destination, now, None, None);
     let target = pending.resolve(path.as_bytes())?;
     pending.make_directory_as(&target, 0o755, owner)?;

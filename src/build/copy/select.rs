@@ -108,10 +108,7 @@ impl Walk<'_> {
     }
 
     fn malformed(&self, error: BadPattern) -> CopyError {
-        CopyError::Pattern {
-            pattern: shown(self.pattern),
-            reason: format!("{error} (with --compat it matches nothing, as in BuildKit)"),
-        }
+        CopyError::Pattern { pattern: shown(self.pattern), reason: error.to_string() }
     }
 }
 

@@ -200,7 +200,10 @@ impl<'a> KeyMaker<'a> {
             Action::Metadata => return Ok(None),
             Action::Run(run) => run_components(&mut own, run, self.config),
             Action::Workdir(workdir) => {
-                own.add("path", &workdir.path).add("user", &workdir.user);
+                own.add("path", &workdir.path).add("owner", &workdir.user);
+                if self.config.compat {
+                    own.add("compat", "yes");
+                }
             }
             Action::Copy(copy) => {
                 copy_components(&mut own, copy, self.config.compat);

@@ -9,6 +9,9 @@ use crate::layer::{CAPABILITY, Content, Entry, Kind, NodeKind, TarEntry, Timesta
 /// Most directories above an entry.
 const MAX_DEPTH: usize = 256;
 
+/// The last second that 64 bits of nanoseconds reach, in 2262.
+const LAST_SECOND: i64 = i64::MAX / 1_000_000_000;
+
 /// Directories whose true path is remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -33,7 +36,7 @@ impl<'p, 'a> Place<'p, 'a> {
         wrong: &'p dyn Fn(String) -> CopyError,
     ) -> Result<Self, CopyError> {
         let root = pending.resolve(destination.as_bytes())?;
-        let owner = pending.owner().unwrap_or((0, 0));
+        let owner = pending.owner();
         pending.make_directory_as(&root, 0o755, owner)?;
         Ok(Place { pending, root, clamp, wrong, resolved: HashMap::new() })
     }
@@ -48,8 +51,9 @@ impl<'p, 'a> Place<'p, 'a> {
         let (uid, gid) = self.pending.owner().unwrap_or((found.uid, found.gid));
         // A link's own mode means nothing; file systems give it as this.
         let mode = if matches!(found.kind, Kind::Symlink(_)) { 0o777 } else { found.mode };
-        // Times before 1970 become its start, as in Docker.
-        let mtime = if found.mtime.seconds < 0 { Timestamp::default() } else { found.mtime };
+        // Times before 1970 and after 2262 become its start, as in Docker (go-archive, `boundTime`).
+        let known = (0..=LAST_SECOND).contains(&found.mtime.seconds);
+        let mtime = if known { found.mtime } else { Timestamp::default() };
         if let Kind::HardLink(target) = &found.kind {
             return self.hard_link(&found.path, target, (path, mode, uid, gid, mtime)).map(|()| None);
         }
@@ -125,8 +129,7 @@ impl<'p, 'a> Place<'p, 'a> {
             return Ok(Some(join(directory, last)));
         }
         let directory = self.pending.resolve_below(&self.root, above)?;
-        // Directories that no entry describes are root's.
-        self.pending.make_directory_as(&directory, 0o755, (0, 0))?;
+        self.pending.make_implied(&directory)?;
         let path = join(&directory, last);
         if self.resolved.len() < REMEMBERED {
             self.resolved.insert(above.to_vec(), directory);

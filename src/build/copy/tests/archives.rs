@@ -176,6 +176,13 @@ fn odd_entries() {
     assert_eq!(add(&tar_of(&[(&deep[..90], T::Directory, "")]), "/").made().len(), 45);
     let unknown = add(&tar_of(&[("v", T::Regular, ""), ("w", T::new(b'V'), "")]), "/").error();
     assert!(unknown.contains("cannot unpack 'a.bin'") && unknown.contains("unknown tar type"), "{unknown}");
+    // Nobody describes the parents; below a directory with the setgid bit they have its group.
+    let mut shared = add(&tar_of(&[("p/q/f", T::Regular, "")]), "/s").directory("s", 0o2775);
+    let node = shared.image.node(b"s").unwrap().unwrap();
+    shared.image.insert(&Entry::directory(b"s", &crate::layer::Node { gid: 8, ..node })).unwrap();
+    assert_eq!(shared.made(), ["s/ 2775 0:8", "s/p/ 755 0:8", "s/p/q/ 755 0:0", "s/p/q/f 640 3:4"]);
+    // What pads the last file may be missing.
+    assert_eq!(add(&tar_of(&[("f", T::Regular, "text")])[..600], "/").made(), ["f 640 3:4"]);
     let cut = tar_of(&[("f", T::Regular, &"x".repeat(2000))]);
     let error = add(&cut[..1500], "/").error();
     assert!(error.contains("cannot unpack 'a.bin'") && error.contains("ends in the middle"), "{error}");

@@ -70,9 +70,14 @@ fn owners_as_written() {
         let error = owned(spec).error();
         assert!(error.starts_with(&format!("--chown={spec}: ")) && error.contains(part), "{error}");
     }
-    for (spec, owner) in
-        [("nobody-here", "0:0"), ("nobody-here:staff", "0:50"), ("me:nogroup", "5:6"), ("9:nogroup", "9:9")]
-    {
+    for (spec, owner) in [
+        ("nobody-here", "0:0"),
+        ("nobody-here:staff", "0:50"),
+        ("me:nogroup", "5:6"),
+        ("9:nogroup", "9:9"),
+        ("4294967296", "0:0"),
+        ("9:2147483648", "9:9"),
+    ] {
         let mut compat = owned(spec);
         compat.compat = true;
         assert_eq!(compat.made(), [format!("a 644 {owner}")], "{spec}");
@@ -82,6 +87,48 @@ fn owners_as_written() {
     let linked = owned("1:staff").with(|s| s.link = true).error();
     assert!(linked.contains("'staff'"), "{linked}");
     assert_eq!(owned("9:8").with(|s| s.link = true).made(), ["a 644 9:8"]);
+}
+
+#[test]
+fn a_working_directory_belongs_to_the_user_as_chown_reads_it() {
+    let made = |user: &str, compat: bool| {
+        let case = case(&[], "/").image("etc/passwd", Kind::File { size: 0 }, 0o644);
+        let now = Timestamp { seconds: 99, nanoseconds: 0 };
+        let entries = workdir_entries(&case.image, "/w/x", user, compat, now);
+        entries.map(|e| e.iter().map(shown_entry).collect::<Vec<_>>().join(" ")).map_err(|e| e.to_string())
+    };
+    for (user, owner) in [
+        ("", "0:0"),
+        ("me", "5:6"),
+        ("me:", "5:0"),
+        ("me:9", "5:9"),
+        ("5", "5:5"),
+        ("7", "7:7"),
+        (":8", "0:8"),
+    ] {
+        assert_eq!(made(user, false), Ok(format!("w/ 755 {owner} w/x/ 755 {owner}")), "{user}");
+    }
+    let error = made("stranger", false).unwrap_err();
+    assert!(error.starts_with("USER stranger: the image has no user 'stranger'"), "{error}");
+    assert_eq!(made("stranger", true), Ok("w/ 755 0:0 w/x/ 755 0:0".to_owned()));
+}
+
+#[test]
+fn directories_below_one_with_the_setgid_bit_inherit_it() {
+    let shared = |c: Case| {
+        let mut c = c.file("d/s/a").directory("g", 0o2775);
+        let node = c.image.node(b"g").unwrap().unwrap();
+        c.image.insert(&Entry::directory(b"g", &crate::layer::Node { gid: 8, ..node })).unwrap();
+        c
+    };
+    assert_eq!(
+        shared(case(&["d"], "/g/n/t")).made(),
+        ["g/ 2775 0:8", "g/n/ 2755 0:8", "g/n/t/ 2755 0:8", "g/n/t/s/ 755 0:0", "g/n/t/s/a 644 0:0"]
+    );
+    let owned = shared(case(&["d/s/a"], "/g/n/")).with(|s| s.chown = Some(Ownership("5".to_owned())));
+    assert_eq!(owned.made(), ["g/ 2775 0:8", "g/n/ 2755 5:5", "g/n/a 644 5:5"]);
+    let octal = shared(case(&["d"], "/g/t")).with(|s| s.chmod = Chmod::parse("750"));
+    assert_eq!(octal.made(), ["g/ 2775 0:8", "g/t/ 2750 0:8", "g/t/s/ 750 0:0", "g/t/s/a 750 0:0"]);
 }
 
 #[test]
