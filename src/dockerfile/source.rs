@@ -1,7 +1,7 @@
 //! Source text, places in it, and what is wrong there.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Bytes of a [`Source`], half open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -33,18 +33,38 @@ impl Span {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source(Arc<Text>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Text {
     name: String,
     text: String,
     /// Where bytes that are no UTF-8 have been replaced.
     replaced: Vec<usize>,
+    /// Where newlines stand, once somebody has asked for a line: a file can have a finding in each.
+    newlines: OnceLock<Vec<usize>>,
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.text, &self.replaced) == (&other.name, &other.text, &other.replaced)
+    }
+}
+
+impl Eq for Text {}
+
+impl Text {
+    fn new(name: String, text: String, replaced: Vec<usize>) -> Arc<Self> {
+        Arc::new(Text { name, text, replaced, newlines: OnceLock::new() })
+    }
+
+    fn newlines(&self) -> &[usize] {
+        self.newlines.get_or_init(|| self.text.match_indices('\n').map(|(at, _)| at).collect())
+    }
 }
 
 impl Source {
     /// A source; `name` is what people are shown.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Source(Arc::new(Text { name: name.into(), text: text.into(), replaced: Vec::new() }))
+        Source(Text::new(name.into(), text.into(), Vec::new()))
     }
 
     /// A source of bytes that need not be UTF-8. Each byte that is not becomes U+FFFD, as where
@@ -58,14 +78,14 @@ impl Source {
                 text.push(char::REPLACEMENT_CHARACTER);
             }
         }
-        Source(Arc::new(Text { name: name.into(), text, replaced }))
+        Source(Text::new(name.into(), text, replaced))
     }
 
     /// The same text under another name.
     #[must_use]
     pub fn named(&self, name: impl Into<String>) -> Self {
         let Text { text, replaced, .. } = &*self.0;
-        Source(Arc::new(Text { name: name.into(), text: text.clone(), replaced: replaced.clone() }))
+        Source(Text::new(name.into(), text.clone(), replaced.clone()))
     }
 
     /// Whether bytes in a span have been replaced because they are no UTF-8.
@@ -91,7 +111,7 @@ impl Source {
 
     /// The line of a byte, from 1.
     pub fn line(&self, at: usize) -> usize {
-        1 + self.0.text.as_bytes()[..at.min(self.0.text.len())].iter().filter(|b| **b == b'\n').count()
+        1 + self.0.newlines().partition_point(|newline| *newline < at)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::dockerfile::report::Report;
 use crate::dockerfile::{
     AddInstruction, CopyArguments, CopyInstruction, CopySource, Heredoc, InstructionKind, Span, Word, words,
 };
+use std::collections::HashMap;
 
 pub(super) fn copy(
     statement: &Statement<'_>,
@@ -76,7 +77,7 @@ fn arguments(
     if !is_json {
         check_blanks(sources, heredocs, report);
     }
-    let sources = sources.iter().map(|word| source(word, is_json, heredocs, report)).collect();
+    let sources = read_sources(sources, is_json, heredocs, report)?;
     Some(CopyArguments {
         sources,
         destination: destination.clone(),
@@ -85,6 +86,35 @@ fn arguments(
         link: flags.switch("link").unwrap_or(false),
         excludes: flags.values("exclude"),
     })
+}
+
+/// Bytes that the heredocs of one instruction may hold: one body may be named by many words.
+/// BuildKit hands its builder no more than this in all.
+const MAX_INLINE: usize = 16 << 20;
+
+fn read_sources(
+    words: &[Word],
+    is_json: bool,
+    heredocs: &[Heredoc],
+    report: &mut Report<'_>,
+) -> Option<Vec<CopySource>> {
+    // Of heredocs with one name the last one's body counts for all, each read in its own way.
+    let named = heredocs.iter().map(|heredoc| (heredoc.name.as_str(), heredoc)).collect();
+    let mut sources = Vec::with_capacity(words.len());
+    let mut length = 0;
+    for word in words {
+        let source = source(word, is_json, &named, report);
+        if let CopySource::Heredoc(heredoc) = &source {
+            length += heredoc.content.len();
+        }
+        if length > MAX_INLINE {
+            let message = format!("heredocs hold more than {} MiB here", MAX_INLINE >> 20);
+            report.error(word.span, message, "COPY a file of the context instead");
+            return None;
+        }
+        sources.push(source);
+    }
+    Some(sources)
 }
 
 /// `<< NAME` opens a heredoc, but the words of a COPY are split at the blank, and `<<` would be
@@ -98,12 +128,16 @@ fn check_blanks(sources: &[Word], heredocs: &[Heredoc], report: &mut Report<'_>)
     }
 }
 
-fn source(word: &Word, is_json: bool, heredocs: &[Heredoc], report: &mut Report<'_>) -> CopySource {
+fn source(
+    word: &Word,
+    is_json: bool,
+    named: &HashMap<&str, &Heredoc>,
+    report: &mut Report<'_>,
+) -> CopySource {
     let Ok(Some(opening)) = Opening::parse(&word.text) else {
         return CopySource::Path(word.clone());
     };
-    // Of heredocs with one name the last one's body counts for all, each read in its own way.
-    if let Some(heredoc) = heredocs.iter().rev().find(|heredoc| heredoc.name == opening.name) {
+    if let Some(heredoc) = named.get(opening.name.as_str()) {
         let body = report.source.slice(heredoc.body_span);
         return CopySource::Heredoc(Heredoc {
             content: if opening.strip_tabs { without_tabs(body) } else { body.to_owned() },

@@ -152,3 +152,12 @@ fn warns_of_what_is_questionable() {
         assert!(parsed(text).warnings.is_empty(), "{text:?}");
     }
 }
+
+/// One body counts for every word that names it.
+#[test]
+fn a_copy_holds_so_much_and_no_more() {
+    let line = format!("COPY {}/x\n", "<<A \\\n".repeat(300));
+    let text = format!("FROM a\n{line}{}{}A\n", "A\n".repeat(299), "x\n".repeat(30_000));
+    let errors = parse(&Source::new("Dockerfile", text)).unwrap_err();
+    assert!(errors.len() == 1 && errors[0].message.contains("16 MiB"), "{errors:?}");
+}
