@@ -277,6 +277,12 @@ impl Client {
         };
         match answer {
             Some(Ok(response)) => Ok(response),
+            // Only questions are asked by HTTP/2, and that once: in HTTP/1.1 it works, or shows why not.
+            Some(Err(error))
+                if transport::is_http2(&error) && self.transport.give_up_http2(url, "HTTP/2 failed") =>
+            {
+                Box::pin(self.once(target, call, url, trusted, authorization)).await
+            }
             Some(Err(error)) => Err(self.broken(target, url, &error)),
             None => Err(self.silent(target, url)),
         }
@@ -285,9 +291,6 @@ impl Client {
     /// A failed connection as a failure.
     pub(super) fn broken(&self, target: &Target, url: &Url, error: &reqwest::Error) -> Failure {
         let kind = transport::kind(error);
-        if transport::is_http2(error) {
-            self.transport.give_up_http2(url, "HTTP/2 failed");
-        }
         let error = RegistryError::Connection {
             what: target.what.clone(),
             host: endpoint::host(url),

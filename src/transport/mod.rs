@@ -111,12 +111,14 @@ impl Transport {
     }
 
     /// A question to the host of a URL got no answer, perhaps for the sake of HTTP/2: from now on
-    /// it is asked in HTTP/1.1.
-    pub(crate) fn give_up_http2(&self, url: &Url, why: &str) {
-        if self.parts.http2.give_up(url) {
+    /// it is asked in HTTP/1.1. Whether that is new.
+    pub(crate) fn give_up_http2(&self, url: &Url, why: &str) -> bool {
+        let is_new = self.parts.http2.give_up(url);
+        if is_new {
             let host = url.authority();
             self.parts.events.debug(format!("{host}: {why}; from now on it is asked in HTTP/1.1"));
         }
+        is_new
     }
 }
 
