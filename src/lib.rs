@@ -21,3 +21,6 @@ pub mod rootfs;
 pub mod run;
 pub mod ship;
 mod transport;
+
+#[cfg(test)]
+mod tests;

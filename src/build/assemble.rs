@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::cache::write_inline;
-use crate::config::{AnnotationLevel, BuildConfig, Compression, ImageFormat};
-use crate::image::{Descriptor, ImageConfig, Index, Manifest, MediaType, Platform};
+use crate::config::{AnnotationLevel, BuildConfig};
+use crate::image::{Compression, Descriptor, ImageConfig, ImageFormat, Index, Manifest, MediaType, Platform};
 use crate::plan::PlannedImage;
 
 use super::Error;

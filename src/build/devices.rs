@@ -2,7 +2,7 @@
 
 use crate::config::{DevicesConfig, StepDevice};
 use crate::plan::RunStep;
-use crate::rootfs::{Fate, Mount, MountSource};
+use crate::run::{Fate, Mount, MountSource};
 
 use super::Error;
 

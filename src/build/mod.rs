@@ -50,11 +50,11 @@ pub use describe::{outline, targets};
 pub use error::Error;
 pub use warm::{WarmConfig, Warmed, warm};
 
-use crate::config::{Annotation, AnnotationLevel, BuildConfig, BuildOutcome, ImageFormat};
+use crate::config::{Annotation, AnnotationLevel, BuildConfig, BuildOutcome};
 use crate::context::Context;
 use crate::dockerfile::{self, Dockerfile};
 use crate::event::Events;
-use crate::image::Platform;
+use crate::image::{ImageFormat, Platform};
 use crate::layer::Limits;
 use crate::plan::{self, Arguments, CopyFrom, Inputs, Plan, PlanError};
 use crate::run::Cancel;

@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use crate::config::OnFailure;
 use crate::event::{Event, StepId};
 use crate::plan::{Place, RunNetwork, RunSecurity, RunStep};
-use crate::rootfs::{Root, Rootfs};
-use crate::run::{Ended, Process, RunError, Script, identity, user};
+use crate::rootfs::Rootfs;
+use crate::run::{Ended, Process, Root, RunError, Script, identity, user};
 
 use super::Error;
 use super::executor::Executor;

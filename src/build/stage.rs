@@ -275,7 +275,7 @@ impl StageState {
     }
 
     fn push(&mut self, executor: &Executor<'_>, at: usize, (packed, begun): (PackedLayer, Uploading)) {
-        let format = crate::config::ImageFormat::Oci;
+        let format = crate::image::ImageFormat::Oci;
         let media_type = MediaType::layer(format, packed.compression);
         let descriptor = Descriptor::new(media_type, packed.digest, packed.size);
         if executor.in_result(at) {

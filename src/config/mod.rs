@@ -4,9 +4,9 @@
 mod annotation;
 mod cache;
 mod cloud;
+mod compression;
 mod device;
 mod fetch;
-mod image;
 mod keychain;
 mod outcome;
 mod registry;
@@ -17,14 +17,14 @@ mod steps;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::image::{Platform, Reference};
+use crate::image::{ImageFormat, Platform, Reference};
 
 pub use annotation::{Annotation, AnnotationLevel};
 pub use cache::{BaseDirectory, CacheConfig, CacheExport, CacheLocation, CacheMode, MountCacheConfig};
 pub use cloud::{CloudConfig, CloudRegistry};
+pub use compression::CompressionConfig;
 pub use device::{DeviceFile, DevicesConfig, StepDevice};
 pub use fetch::{FetchConfig, GitCredential, GitSecret, HttpAuthorization};
-pub use image::{Compression, CompressionConfig, ImageFormat};
 pub use keychain::{CredentialLocation, CredentialSource, KeychainConfig};
 pub use outcome::{BuildOutcome, CacheOutcome, ImageOutcome, LayerOutcome, StepOutcome};
 pub use registry::{ClientCertificate, Mirror, RegistryConfig};

@@ -1,10 +1,26 @@
-//! Media types of manifests, configs and layers.
+//! Media types of manifests, configs and layers, and what makes the choice among them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Compression, ImageFormat};
+/// Family of media types of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageFormat {
+    /// `application/vnd.oci.image.*`
+    Oci,
+    /// `application/vnd.docker.*` schema 2
+    Docker,
+}
+
+/// Compression of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Gzip, one member for each MiB of tar.
+    Gzip,
+    /// Zstandard; OCI media types only.
+    Zstd,
+}
 
 /// A media type as it stands in descriptors and `Content-Type` headers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ pub use digest::{ChainId, ContentId, DiffId, Digest, ParseDigestError};
 pub use history::History;
 pub use layout::{FoundImage, LayoutError, LayoutImage, LayoutIndex, LayoutName, OciLayout};
 pub use manifest::{Index, Manifest, ManifestError, ManifestOrIndex};
-pub use media_type::MediaType;
+pub use media_type::{Compression, ImageFormat, MediaType};
 pub use platform::{ParsePlatformError, Platform};
 pub use reference::{ParseReferenceError, Reference, is_same_registry, registry_and_prefix};
 pub use saved::{NotChosen, SavedImage, SavedImages};

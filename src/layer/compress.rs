@@ -6,7 +6,8 @@ use std::io;
 use flate2::{Compress, Crc, FlushCompress, Status};
 use libdeflater::{CompressionLvl, Compressor};
 
-use crate::config::{Compression, CompressionConfig};
+use crate::config::CompressionConfig;
+use crate::image::Compression;
 
 /// libdeflate's level 1 compresses real trees smaller than Go's `compress/gzip` at level 1, at
 /// twice its speed.

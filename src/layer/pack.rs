@@ -18,8 +18,8 @@ use super::layer_path::split_last;
 use super::pipe::{self, BlockWriter, Grown, PipeError, Stopped};
 use super::tar_header::{END_OF_ARCHIVE, TAR_BLOCK, TarHeader};
 use super::view::join;
-use crate::config::{Compression, CompressionConfig};
-use crate::image::{ContentId, DiffId, Digest};
+use crate::config::CompressionConfig;
+use crate::image::{Compression, ContentId, DiffId, Digest};
 
 /// What marks a deleted name in a layer (OCI image spec, layer.md, "Whiteouts").
 pub(super) const WHITEOUT_PREFIX: &[u8] = b".wh.";

@@ -15,9 +15,9 @@ use rustix::io::Errno;
 
 use super::dress::{make_like, set_time};
 use super::index::{open_below, stat};
-use super::{Mount, RootfsError, as_path, failed, shown};
+use super::{RootfsError, as_path, failed, shown};
 use crate::layer::{Node, NodeKind, Timestamp, View, parent, resolve};
-use crate::run::HOSTNAME;
+use crate::run::{HOSTNAME, Mount};
 
 /// Directories that a root has mounts on.
 const DIRECTORIES: [&str; 3] = ["proc", "sys", "dev"];

@@ -16,9 +16,10 @@ use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
 use super::inside::open_inside;
-use super::mounts::{INERT, bind, descriptor_path, file_system, read_only};
+use super::mount::{MountSource, SecretFile};
+use super::populate::{INERT, bind, descriptor_path, file_system, read_only};
+use super::root::Mounted;
 use super::tree::mount_layered;
-use crate::rootfs::{MountSource, Mounted, SecretFile};
 
 /// Mounts everything in a root, from the namespace that still has the old one.
 pub(super) fn all(root: &OwnedFd, mounted: &Mounted) -> Result<(), Failure> {

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Failure, NotExecuted};
+use super::root::Root;
 use super::run::Ended;
 use super::script::Script;
-use crate::rootfs::Root;
 
 /// What a supervisor has to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -163,7 +163,7 @@ impl AsFd for Channel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rootfs::{Mounted, MountedTree};
+    use crate::run::root::{Mounted, MountedTree};
 
     #[test]
     fn a_spec_arrives_as_it_was_sent() -> io::Result<()> {

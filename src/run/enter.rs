@@ -7,8 +7,9 @@ use rustix::thread::UnshareFlags;
 
 use super::HOSTNAME;
 use super::error::{Failure, Step};
-use super::{attach, loopback, mounts, tree};
-use crate::rootfs::Mounted;
+use super::populate::populate;
+use super::root::Mounted;
+use super::{attach, loopback, tree};
 
 /// Leaves the namespaces that the root has to be apart from. The user namespace comes first: it
 /// owns the others.
@@ -60,7 +61,7 @@ pub(super) fn enter(mount: &Mounted, hostname: &str) -> Result<(), Failure> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::openat(CWD, &mount.mount_point, flags, Mode::empty())
         .map_err(failed("open the mounted tree".to_owned()))?;
-    mounts::populate(&root, mount)?;
+    populate(&root, mount)?;
     attach::all(&root, mount)?;
     let pivot = |action: &str| {
         let action = action.to_owned();

@@ -4,7 +4,7 @@
 //! [`run()`] starts a *supervisor*, our own program executed again ([`supervisor_entry`]). The
 //! supervisor enters the root, starts the command, and when the command has ended ends and reaps
 //! everything it left behind. Files are named after what happens in that order: `run` and
-//! `control` on our side, then `supervisor`, `enter`, `tree`, `mounts`, `command`, `reap` on the other.
+//! `control` on our side, then `supervisor`, `enter`, `tree`, `populate`, `command`, `reap` on the other.
 
 mod attach;
 mod cancel;
@@ -19,8 +19,11 @@ mod identity;
 mod inside;
 mod lines;
 mod loopback;
-mod mounts;
+mod mount;
+pub(crate) mod mountinfo;
+mod populate;
 mod reap;
+mod root;
 #[allow(clippy::module_inception)] // the verb is the module's purpose
 mod run;
 mod script;
@@ -40,6 +43,8 @@ pub use capability::{Hiding, hiding};
 pub use error::{RunError, Step};
 pub use foreign::{Foreign, try_platform};
 pub use identity::{Identity, identity, take_identity};
+pub use mount::{Fate, Layered, Mount, MountSource, SecretFile, sort_mounts};
+pub use root::{Mounted, MountedTree, Root};
 pub use run::{Ended, Process, probe, run, run_on_terminal};
 pub use script::Script;
 pub(crate) use spawn::{spawn, spawn_with};

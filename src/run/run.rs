@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::control::{Channel, Command, Order, Report, Spec, Task};
 use super::error::{Failure, RunError, Step};
 use super::lines::Lines;
+use super::root::{Mounted, Root};
 use super::terminal::Terminal;
 use super::{Cancel, HOSTNAME, Script, User, supervisor, uid_map};
 use crate::event::Stream;
-use crate::rootfs::{Mounted, Root};
 
 /// A command and where it runs.
 #[derive(Debug, Clone, Copy)]

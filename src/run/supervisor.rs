@@ -17,9 +17,9 @@ use rustix::process::{DumpableBehavior, Pid, Signal};
 
 use super::control::{Channel, Order, Report, Spec, Task};
 use super::error::{Failure, RunError, Step};
+use super::root::Root;
 use super::script::Script;
 use super::{command, descriptors, enter, reap};
-use crate::rootfs::Root;
 
 /// `argv[0]` of a supervisor. Nothing is gained by starting the program with it by hand.
 const NAME: &str = "yadokari-supervisor";

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
-use crate::rootfs::{Layered, Mounted, MountedTree};
+use super::mount::Layered;
+use super::root::{Mounted, MountedTree};
 
 /// Mounts the tree on its mount point, relative to the working directory.
 pub(super) fn mount(mounted: &Mounted) -> Result<(), Failure> {

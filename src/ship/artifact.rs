@@ -6,8 +6,7 @@ use std::io::Write;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::config::ImageFormat;
-use crate::image::{Descriptor, DiffId, Digest, Manifest, MediaType, Reference};
+use crate::image::{Descriptor, DiffId, Digest, ImageFormat, Manifest, MediaType, Reference};
 use crate::registry::{Blob, BlobContent};
 
 use super::send::repositories;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::config::{CompressionConfig, ImageFormat};
-use crate::image::{Descriptor, Digest, ImageConfig, Manifest, MediaType, SavedImages};
+use crate::config::CompressionConfig;
+use crate::image::{Descriptor, Digest, ImageConfig, ImageFormat, Manifest, MediaType, SavedImages};
 use crate::layer::{PackOptions, compress_tar};
 use crate::registry::RawManifest;
 use crate::run::Cancel;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::ImageFormat;
 use crate::image::{
-    Descriptor, Digest, ImageConfig, Index, Manifest, ManifestOrIndex, MediaType, Platform, Reference,
+    Descriptor, Digest, ImageConfig, ImageFormat, Index, Manifest, ManifestOrIndex, MediaType, Platform,
+    Reference,
 };
 use crate::registry::RawManifest;
 

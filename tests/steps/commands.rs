@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use yadokari::event::Stream;
-use yadokari::rootfs::{Root, Rootfs};
-use yadokari::run::{Cancel, Ended, Process, RunError, Script, User, run};
+use yadokari::rootfs::Rootfs;
+use yadokari::run::{Cancel, Ended, Process, Root, RunError, Script, User, run};
 
 use crate::fixture::{Fixture, WAYS, busybox, execute, lines, root, shell};
 

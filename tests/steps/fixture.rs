@@ -11,8 +11,8 @@ use yadokari::image::ChainId;
 use yadokari::layer::{Entry, Kind};
 use yadokari::rootfs::chroot::{self, Chroot};
 use yadokari::rootfs::overlay::{self, Overlay};
-use yadokari::rootfs::{Base, Placement, Root, Rootfs, RootfsError, Unpack};
-use yadokari::run::{Cancel, Ended, Process, RunError, User, run};
+use yadokari::rootfs::{Base, Placement, Rootfs, RootfsError, Unpack};
+use yadokari::run::{Cancel, Ended, Process, Root, RunError, User, run};
 
 /// A placement and how it is mounted.
 #[derive(Debug, Clone, Copy)]

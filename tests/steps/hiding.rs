@@ -1,8 +1,7 @@
 //! What a command must not reach.
 
 use yadokari::config::SecretBytes;
-use yadokari::rootfs::{Mount, MountSource, Root, SecretFile};
-use yadokari::run::{Ended, User};
+use yadokari::run::{Ended, Mount, MountSource, Root, SecretFile, User};
 
 use crate::fixture::{Fixture, Output, WAYS, busybox, execute, root, shell};
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use yadokari::layer::Kind;
-use yadokari::rootfs::{Fate, Mount, MountSource, Rootfs};
-use yadokari::run::Ended;
+use yadokari::rootfs::Rootfs;
+use yadokari::run::{Ended, Fate, Mount, MountSource};
 
 use crate::fixture::{Fixture, WAYS, Way, root, shell, unpack};
 use operations::{script, sequence};

@@ -2,11 +2,8 @@
 
 use std::path::PathBuf;
 
-use yadokari::config::{
-    BuildConfig, CacheConfig, Compression, CompressionConfig, ImageFormat, Isolation, MountConflict,
-    RootfsConfig,
-};
-use yadokari::image::{Platform, Reference};
+use yadokari::config::{BuildConfig, CacheConfig, CompressionConfig, Isolation, MountConflict, RootfsConfig};
+use yadokari::image::{Compression, ImageFormat, Platform, Reference};
 
 use super::flags::{Flags, IsolationFlag, Layers, MountConflictFlag, Rootfs};
 use super::job::{Job, ResultFiles};

@@ -111,7 +111,7 @@ fn every_key_lands() {
     assert_eq!(config.labels, [("a".into(), "b".into())]);
     assert_eq!(config.annotations[0].full_key(), "manifest:c");
     assert!(config.build_contexts.contains_key("base"));
-    assert_eq!(config.image_format, Some(yadokari::config::ImageFormat::Oci));
+    assert_eq!(config.image_format, Some(yadokari::image::ImageFormat::Oci));
     assert_eq!(config.registry.insecure_registries, ["a:5000", "b:5000"]);
     assert!(config.registry.skip_tls_verify);
     assert_eq!(config.registry.ca_paths, [std::path::PathBuf::from("/ca.pem")]);

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use crate::cache::{Components, Fingerprint, Key, KeyKind, state_after};
-use crate::config::{BuildConfig, Compression};
+use crate::config::BuildConfig;
 use crate::context::Context;
-use crate::image::{ChainId, ContentId, Platform};
+use crate::image::{ChainId, Compression, ContentId, Platform};
 use crate::layer::{
     BareView, CAPABILITY, Content, Entry, FileRead, IdentityHasher, Kind, Listing, read_files,
 };

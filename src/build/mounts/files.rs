@@ -15,7 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::layer::{DirView, Kind, Listing, Node, NodeKind, Timestamp, View, join, resolve, write_entries};
 use crate::plan::{CopyFrom, CopySource, CopyStep, FileOwner};
-use crate::rootfs::{Fate, MountSource, Rootfs, Showing};
+use crate::rootfs::{Rootfs, Showing};
+use crate::run::{Fate, MountSource};
 
 use super::super::Error;
 use super::super::copy::{CopyJob, SourceTree, copy_entries};

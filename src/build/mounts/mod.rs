@@ -10,14 +10,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::plan::{CacheMount, FileOwner, RunMount, RunMountKind, RunStep, Sharing};
-use crate::rootfs::{Fate, Mount, MountSource, SecretFile, Showing};
+use crate::rootfs::Showing;
 
 use super::Error;
 use super::devices;
 use super::executor::Executor;
 use super::workspace::Workspace;
 use crate::config::StepsConfig;
-use crate::run::{HOSTNAME, identity};
+use crate::run::{Fate, HOSTNAME, Mount, MountSource, SecretFile, identity};
 pub(super) use caches::Caches;
 use caches::{Lease, Start};
 pub(super) use files::{Shown, literal, private_directory};
@@ -59,7 +59,7 @@ pub(super) fn prepare(executor: &Executor<'_>, at: usize, step: &RunStep) -> Res
         prepared.add(executor, at, mount, &targets)?;
     }
     prepared.add_devices(executor, step)?;
-    crate::rootfs::sort_mounts(&mut prepared.mounts);
+    crate::run::sort_mounts(&mut prepared.mounts);
     Ok(prepared)
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::cache::{CacheError, Difference, MountSet, SavedMounts, State, Updated};
-use crate::config::{Compression, CompressionConfig};
+use crate::config::CompressionConfig;
 use crate::event::Events;
-use crate::image::{Descriptor, MediaType};
+use crate::image::{Compression, Descriptor, MediaType};
 use crate::layer::{Entry, Kind, PackOptions, pack};
 use crate::plan::{Action, CacheMount, FileOwner, RunMountKind};
 

@@ -12,10 +12,8 @@ use crate::rootfs::dress::with_parents;
 use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
 use crate::rootfs::removal::open_directory;
 use crate::rootfs::stubs::{self, Stubs};
-use crate::rootfs::{
-    Fate, Mount, MountSource, Mounted, MountedTree, Root, Rootfs, RootfsError, Showing, as_path, failed,
-    shown,
-};
+use crate::rootfs::{Rootfs, RootfsError, Showing, as_path, failed, shown};
+use crate::run::{Fate, Mount, MountSource, Mounted, MountedTree, Root};
 
 /// Name, beside a tree, of a directory for mounting on.
 const SCRATCH: &str = "s";

@@ -23,7 +23,8 @@ use super::ground::Ground;
 use super::journal::{Look, StayKind};
 use super::volume::{copy_directory, copy_file, located_path};
 use crate::layer::{Timestamp, View, join, parent, resolve};
-use crate::rootfs::{Fate, Mount, MountSource, RootfsError};
+use crate::rootfs::RootfsError;
+use crate::run::{Fate, Mount, MountSource};
 
 /// Name of the directory, beside the stages' trees, for what is covered.
 const COVERED: &str = "covered";

@@ -14,13 +14,13 @@ use super::cover::Cover;
 use super::directory::{failed, look_at, look_of, make, open, shown};
 use super::hide::Secrets;
 use super::journal::{self, Journal, Phase, State, Stay, StayKind};
-use super::mounts::Mount;
 use crate::config::MountConflict;
 use crate::event::Events;
 use crate::layer::{join, parent};
 use crate::rootfs::RootfsError;
 use crate::rootfs::index::{Bounds, Index};
 use crate::rootfs::placing::keep_apart;
+use crate::run::mountinfo::Mount;
 
 /// Top-level names that never move where they exist: the kernel's, and where executors and the
 /// shells of CI systems lie.

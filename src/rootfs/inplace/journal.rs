@@ -19,8 +19,8 @@ use std::io::{self, Read, Write};
 use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, openat, unlinkat};
 
-use super::mounts::{escape, unescape};
 use crate::layer::Timestamp;
+use crate::run::mountinfo::{escape, unescape};
 
 const NAME: &str = "journal";
 const FIRST_LINE: &[u8] = b"yadokari-journal 1";

@@ -12,7 +12,6 @@ mod ground;
 mod hide;
 mod journal;
 mod materialize;
-pub(crate) mod mounts;
 mod probe;
 mod put_back;
 mod swap;
@@ -30,6 +29,7 @@ use super::index::Hashes;
 use super::{Base, Placement, PlacementKind, Rootfs, RootfsError};
 use crate::config::{MountConflict, RootfsConfig};
 use crate::event::Events;
+use crate::run::mountinfo;
 use ground::{Ground, Site};
 use hide::Secrets;
 use journal::Phase;
@@ -209,7 +209,7 @@ fn put_back(ground: &mut Ground, trees: Trees) -> Result<(), RootfsError> {
 
 /// The container we are in.
 fn container(home: &Path) -> Result<Site, RootfsError> {
-    let mounts = mounts::mounts().map_err(|source| RootfsError::Io {
+    let mounts = mountinfo::mounts().map_err(|source| RootfsError::Io {
         action: "read",
         path: PathBuf::from("/proc/self/mountinfo"),
         source,

@@ -16,6 +16,7 @@ use super::ground::Ground;
 use super::journal::{Journal, Look, Phase, Stay, StayKind};
 use crate::layer::{join, parent};
 use crate::rootfs::RootfsError;
+use crate::run::mountinfo::Mount;
 
 impl Ground {
     /// Puts a stage's tree in place.
@@ -157,9 +158,7 @@ impl Ground {
 
     /// Says once which writable mounts are in place and in no layer.
     fn warn_of_mounts(&self) {
-        let left = |mount: &&super::mounts::Mount| {
-            self.stays(&mount.path) == Some(StayKind::Mount) && !mount.read_only
-        };
+        let left = |mount: &&Mount| self.stays(&mount.path) == Some(StayKind::Mount) && !mount.read_only;
         let names: Vec<String> =
             self.site.mounts.iter().filter(left).map(|m| shown(&m.path).display().to_string()).collect();
         if !names.is_empty() {

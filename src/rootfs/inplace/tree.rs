@@ -17,7 +17,8 @@ use super::view::{Spot, TreeView};
 use crate::layer::{Content, Entry, Kind, TreeError, View, parent, write_entries};
 use crate::rootfs::change::{Verdict, compare};
 use crate::rootfs::index::{Bounds, Hashes, Index, written_directories};
-use crate::rootfs::{Mount, Root, Rootfs, RootfsError};
+use crate::rootfs::{Rootfs, RootfsError};
+use crate::run::{Mount, Root};
 
 /// The tree of one stage.
 pub(super) struct Tree {

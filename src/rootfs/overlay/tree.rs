@@ -12,9 +12,8 @@ use super::{Features, RootfsError, Session, changes, failed, indexed, prelink, s
 use crate::layer::{Entry, NodeKind, View, write_entries};
 use crate::rootfs::dress::{dress, with_parents};
 use crate::rootfs::removal::remove_tree;
-use crate::rootfs::{
-    Layered, Mount, MountSource, Mounted, MountedTree, Root, Rootfs, Showing, as_path, shown,
-};
+use crate::rootfs::{Rootfs, Showing, as_path, shown};
+use crate::run::{Layered, Mount, MountSource, Mounted, MountedTree, Root};
 
 /// Names within a step's directory, short for the mount options.
 const UPPER: &str = "u";

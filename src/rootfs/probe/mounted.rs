@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::{Probe, refused};
 use crate::config::RootfsConfig;
-use crate::rootfs::{Mounted, MountedTree, PlacementKind, chroot, overlay};
-use crate::run::{self, Identity, RunError, Step, identity, trial};
+use crate::rootfs::{PlacementKind, chroot, overlay};
+use crate::run::{self, Identity, Mounted, MountedTree, RunError, Step, identity, trial};
 
 /// Why there is no such placement.
 pub(super) enum No {

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use super::super::directory::{dress, failed, make, remove};
 use super::super::ground::Ground;
 use super::super::journal::Look;
-use crate::rootfs::{RootfsError, SecretFile};
+use crate::rootfs::RootfsError;
+use crate::run::SecretFile;
 
 /// Where secrets are on no disk.
 const MEMORY: &str = "/dev/shm";

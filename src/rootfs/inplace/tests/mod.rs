@@ -17,7 +17,7 @@ use crate::event::{Event, EventSink};
 use crate::image::ChainId;
 use crate::layer::{Content, Entry, Kind, Timestamp};
 
-use super::mounts::Mount;
+use crate::run::mountinfo::Mount;
 
 /// A container: its root directory, what is mounted in it, and what it said.
 struct Container {

@@ -1,22 +1,6 @@
-//! The form of the image.
+//! How layers are compressed.
 
-/// Family of media types of an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImageFormat {
-    /// `application/vnd.oci.image.*`
-    Oci,
-    /// `application/vnd.docker.*` schema 2
-    Docker,
-}
-
-/// Compression of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    /// Gzip, one member for each MiB of tar.
-    Gzip,
-    /// Zstandard; OCI media types only.
-    Zstd,
-}
+use crate::image::Compression;
 
 /// How layers are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

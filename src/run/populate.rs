@@ -16,8 +16,8 @@ use rustix::mount::MountFlags;
 
 use super::error::{Failure, Step};
 use super::inside::open_inside;
-use crate::rootfs::Mounted;
-use crate::rootfs::inplace::mounts::mounts;
+use super::mountinfo::mounts;
+use super::root::Mounted;
 
 /// Options of mounts that hold neither programs nor devices.
 pub(super) const INERT: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);

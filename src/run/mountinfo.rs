@@ -50,7 +50,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
 }
 
 /// Undoes the kernel's `\040` for space, tab, newline and backslash.
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {
@@ -70,7 +70,7 @@ pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
 }
 
 /// Writes a path as the kernel does in `mountinfo`.
-pub(super) fn escape(path: &[u8]) -> Vec<u8> {
+pub(crate) fn escape(path: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(path.len());
     for byte in path {
         match byte {

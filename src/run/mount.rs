@@ -1,4 +1,4 @@
-//! What a command finds in its root besides the root's own files.
+//! What a step has mounted in its root, as it is asked for.
 
 use std::path::PathBuf;
 
@@ -63,14 +63,6 @@ pub struct Layered {
     pub path: PathBuf,
     /// Whether that is a directory.
     pub is_directory: bool,
-}
-
-/// Part of a stage's tree as another stage's command finds it; as long as this lives it is there.
-pub struct Showing {
-    /// What is mounted.
-    pub source: MountSource,
-    /// What it is made of.
-    pub(super) _held: Box<dyn std::any::Any + Send>,
 }
 
 /// What becomes of a source when the command has ended.
