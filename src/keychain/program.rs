@@ -1,15 +1,14 @@
 //! Credential helper programs (docker-credential-helpers protocol): the server's name on
 //! standard input of `docker-credential-<name> get`, a JSON object on its standard output.
 
-use std::io::{ErrorKind, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::io::{ErrorKind, Write};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::{KeychainError, Secret};
+use crate::run::program::{Waited, collect, wait};
 use crate::run::spawn;
 
 /// Helpers may ask a cloud's metadata service, but none needs longer.
@@ -61,15 +60,18 @@ pub(super) fn ask(
             return Err(io(e));
         }
     }
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
+    let stdout = collect(child.stdout.take(), OUTPUT_LIMIT);
+    let stderr = collect(child.stderr.take(), OUTPUT_LIMIT);
     let deadline = Instant::now() + limit;
     let timeout = || KeychainError::HelperTimeout {
         program: program.to_owned(),
         server: server.to_owned(),
         seconds: limit.as_secs(),
     };
-    let status = wait(&mut child, deadline).map_err(io)?.ok_or_else(timeout)?;
+    let Waited::Ended(status) = wait(&mut child, deadline, &|| false).map_err(io)? else {
+        child.kill().and_then(|()| child.wait()).map_err(io)?;
+        return Err(timeout());
+    };
     // What the helper left running may hold the pipes open.
     let left = || deadline.saturating_duration_since(Instant::now());
     let stdout = stdout.recv_timeout(left()).map_err(|_| timeout())?;
@@ -108,37 +110,5 @@ fn judge(
         (_, secret) if secret.is_empty() => Ok(None),
         (user, secret) if user == TOKEN_USER => Ok(Some(Secret::Identity(secret))),
         (username, password) => Ok(Some(Secret::Basic { username, password })),
-    }
-}
-
-/// Reads a pipe to its end in a thread of its own, bounded.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (send, receive) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // An error leaves what was read so far: the answer then is no JSON and is refused.
-            let _ = pipe.by_ref().take(OUTPUT_LIMIT).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-        }
-        let _ = send.send(bytes);
-    });
-    receive
-}
-
-/// Waits for the end; kills the program and returns none when the time is over.
-fn wait(child: &mut Child, deadline: Instant) -> std::io::Result<Option<ExitStatus>> {
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(50));
     }
 }

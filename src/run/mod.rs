@@ -22,6 +22,7 @@ mod loopback;
 mod mount;
 pub(crate) mod mountinfo;
 mod populate;
+pub(crate) mod program;
 mod reap;
 mod root;
 #[allow(clippy::module_inception)] // the verb is the module's purpose

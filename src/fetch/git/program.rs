@@ -1,11 +1,9 @@
 //! Running the `git` program: a clean environment, a time limit, its words without secrets.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -15,6 +13,7 @@ use super::source::GitSource;
 use crate::config::FetchConfig;
 use crate::fetch::FetchError;
 use crate::registry::plain;
+use crate::run::program::{self, Waited, collect};
 use crate::run::spawn_with;
 
 /// What is read of each stream.
@@ -91,8 +90,8 @@ impl<'a> Git<'a> {
     pub(super) fn attempt(&self, arguments: &[&str]) -> Result<String, Failed> {
         let plainly = |error| Failed { words: String::new(), error };
         let mut child = self.start(arguments).map_err(plainly)?;
-        let stdout = collect(child.stdout.take());
-        let stderr = collect(child.stderr.take());
+        let stdout = collect(child.stdout.take(), OUTPUT_LIMIT);
+        let stderr = collect(child.stderr.take(), OUTPUT_LIMIT);
         let status = self.wait(&mut child, arguments).map_err(plainly)?;
         // What the program left running may hold the pipes open.
         let left = || self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(1));
@@ -126,21 +125,11 @@ impl<'a> Git<'a> {
     /// Waits for the end; kills the program and its children when the time is over or nobody
     /// wants it any more.
     fn wait(&self, child: &mut Child, arguments: &[&str]) -> Result<ExitStatus, FetchError> {
-        let mut pause = Duration::from_millis(1);
-        let error = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => return Ok(status),
-                Ok(None) => {}
-                Err(error) => break self.failed(arguments, error.to_string()),
-            }
-            if (self.stop)() {
-                break FetchError::Cancelled { url: self.url.clone() };
-            }
-            if Instant::now() >= self.deadline {
-                break self.failed(arguments, "it took too long".to_owned());
-            }
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(50));
+        let error = match program::wait(child, self.deadline, self.stop) {
+            Ok(Waited::Ended(status)) => return Ok(status),
+            Ok(Waited::Stopped) => FetchError::Cancelled { url: self.url.clone() },
+            Ok(Waited::Late) => self.failed(arguments, "it took too long".to_owned()),
+            Err(error) => self.failed(arguments, error.to_string()),
         };
         if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
             // Gone already is fine.
@@ -166,19 +155,4 @@ fn last_words(words: &str, status: ExitStatus) -> String {
     let lines: Vec<&str> = words.lines().filter(|line| !line.trim().is_empty()).collect();
     let told = plain(&lines[lines.len().saturating_sub(4)..].join("; "));
     if told.is_empty() { status.to_string() } else { told }
-}
-
-/// Reads a pipe to its end in a thread of its own, bounded.
-fn collect(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (send, receive) = channel();
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            // An error leaves what was read so far.
-            let _ = pipe.by_ref().take(OUTPUT_LIMIT).read_to_end(&mut bytes);
-            let _ = std::io::copy(&mut pipe, &mut std::io::sink());
-        }
-        let _ = send.send(bytes);
-    });
-    receive
 }
