@@ -87,6 +87,20 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Removes what lower layers have at a path.
+    pub fn whiteout(path: &[u8]) -> Self {
+        Entry {
+            path: path.to_vec(),
+            kind: Kind::Whiteout,
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            xattrs: Vec::new(),
+            content: Content::None,
+        }
+    }
+
     /// A directory that looks like one that stands somewhere.
     pub fn directory(path: &[u8], node: &Node) -> Self {
         Entry {

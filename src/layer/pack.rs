@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::compress::LevelError;
@@ -15,7 +16,7 @@ use super::content::{ContentError, Contents};
 use super::entry::{Content, Entry, Kind, Timestamp};
 use super::identity::IdentityHasher;
 use super::layer_path::split_last;
-use super::pipe::{self, BlockWriter, Grown, PipeError, Stopped};
+use super::pipe::{self, BlockWriter, Grown, PipeError, Piped, Stopped};
 use super::tar_header::{END_OF_ARCHIVE, TAR_BLOCK, TarHeader};
 use super::view::join;
 use crate::config::CompressionConfig;
@@ -41,6 +42,39 @@ pub struct PackOptions {
     pub directory: PathBuf,
     /// Whether to compute the content id, which costs another SHA-256.
     pub content_id: bool,
+}
+
+impl PackOptions {
+    /// A file for a blob that goes again unless it is finished.
+    pub(super) fn file(&self) -> Result<NamedTempFile, PackError> {
+        tempfile::Builder::new()
+            .prefix(".packing-")
+            // It may become part of a layout that others read.
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(&self.directory)
+            .map_err(|source| self.unwritten(source))
+    }
+
+    /// Gives a blob the name of its digest; a layer of which no entries are known.
+    pub(super) fn finish(&self, file: NamedTempFile, blob: &Piped) -> Result<PackedLayer, PackError> {
+        let path = self.directory.join(format!("sha256-{}", blob.digest.hex()));
+        file.persist(&path).map_err(|e| self.unwritten(e.error))?;
+        Ok(PackedLayer {
+            digest: blob.digest,
+            diff_id: blob.diff_id,
+            size: blob.size,
+            uncompressed_size: blob.uncompressed_size,
+            compression: self.compression.algorithm,
+            path,
+            entries: 0,
+            content: None,
+        })
+    }
+
+    /// The blob cannot be written.
+    pub(super) fn unwritten(&self, source: io::Error) -> PackError {
+        PackError::Write { directory: self.directory.clone(), source }
+    }
 }
 
 /// A layer in a file.
@@ -154,13 +188,7 @@ where
     I: IntoIterator,
     I::Item: Borrow<Entry>,
 {
-    let write_error = |source| PackError::Write { directory: options.directory.clone(), source };
-    let mut file = tempfile::Builder::new()
-        .prefix(".packing-")
-        // It may become part of a layout that others read.
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(&options.directory)
-        .map_err(write_error)?;
+    let mut file = options.file()?;
     let piped = pipe::run(&options.compression, options.threads, file.as_file_mut(), grown, |blocks| {
         let mut packer = Packer {
             blocks,
@@ -191,24 +219,13 @@ where
         Ok((count, content))
     })?;
     let ((entries, content), piped) = piped.map_err(|error| match error {
-        PipeError::Sink(source) => write_error(source),
+        PipeError::Sink(source) => options.unwritten(source),
         PipeError::Producer(Failure::Pack(error)) => error,
         PipeError::Producer(Failure::Stopped) => {
-            write_error(io::Error::other("the compressing threads ended early"))
+            options.unwritten(io::Error::other("the compressing threads ended early"))
         }
     })?;
-    let path = options.directory.join(format!("sha256-{}", piped.digest.hex()));
-    file.persist(&path).map_err(|e| write_error(e.error))?;
-    Ok(PackedLayer {
-        digest: piped.digest,
-        diff_id: piped.diff_id,
-        size: piped.size,
-        uncompressed_size: piped.uncompressed_size,
-        compression: options.compression.algorithm,
-        path,
-        entries,
-        content,
-    })
+    Ok(PackedLayer { entries, content, ..options.finish(file, &piped)? })
 }
 
 /// Why the packing side ended: its own error, or the pipe's.

@@ -265,6 +265,22 @@ impl CopyStep {
         let directory = self.destination.strip_suffix('.').filter(|path| path.ends_with('/'));
         directory.unwrap_or(&self.destination)
     }
+
+    /// A `COPY` without flags of one path or pattern.
+    pub fn plain(from: CopyFrom, path: String, destination: &str) -> CopyStep {
+        CopyStep {
+            add: false,
+            from,
+            sources: vec![CopySource::Path(path)],
+            destination: destination.to_owned(),
+            chown: None,
+            chmod: None,
+            excludes: Vec::new(),
+            link: false,
+            parents: false,
+            unpack: None,
+        }
+    }
 }
 
 /// A source of a copy, expanded.

@@ -167,7 +167,7 @@ pub fn entries(mut candidates: Vec<Candidate>, after: &dyn After) -> Result<Vec<
         let entry = match &candidate.after {
             // Covered by what stands, or stands no longer, at a parent's path.
             None if ancestors(path).any(|a| no_directory.contains(a)) => continue,
-            None => whiteout(path),
+            None => Entry::whiteout(path),
             Some(side) => match side.group.map(|group| *first_names.entry(group).or_insert(path)) {
                 Some(first) if first != path => entry(path, Kind::HardLink(first.to_vec()), side),
                 _ => present(path, side, after)?,
@@ -214,19 +214,6 @@ fn changed(candidates: &[Candidate], after: &dyn After) -> Result<Vec<bool>, Roo
 /// The paths of the directories above a path, the root left out.
 fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::successors(Some(parent(path)), |p| Some(parent(p))).take_while(|p| !p.is_empty())
-}
-
-fn whiteout(path: &[u8]) -> Entry {
-    Entry {
-        path: path.to_vec(),
-        kind: Kind::Whiteout,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        mtime: Timestamp::default(),
-        xattrs: Vec::new(),
-        content: Content::None,
-    }
 }
 
 fn present(path: &[u8], side: &Attributes, after: &dyn After) -> Result<Entry, RootfsError> {

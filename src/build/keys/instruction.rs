@@ -25,18 +25,7 @@ pub(in crate::build) fn keyword(action: &Action) -> &'static str {
 pub(super) fn reads(action: &Action) -> Vec<Input> {
     let of = |name: String, from: &CopyFrom, path: &str| Input {
         name,
-        copy: CopyStep {
-            add: false,
-            from: from.clone(),
-            sources: vec![CopySource::Path(path.to_owned())],
-            destination: "/".to_owned(),
-            chown: None,
-            chmod: None,
-            excludes: Vec::new(),
-            link: false,
-            parents: false,
-            unpack: None,
-        },
+        copy: CopyStep::plain(from.clone(), path.to_owned(), "/"),
     };
     match action {
         Action::Copy(copy) => vec![Input { name: "files".to_owned(), copy: copy.clone() }],

@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use crate::layer::{DirView, Kind, Listing, Node, NodeKind, Timestamp, View, join, resolve, write_entries};
-use crate::plan::{CopyFrom, CopySource, CopyStep, FileOwner};
+use crate::plan::{CopyFrom, CopyStep, FileOwner};
 use crate::rootfs::{Rootfs, Showing};
 use crate::run::{Fate, MountSource};
 
@@ -145,18 +145,8 @@ fn write(
     is_file: bool,
     directory: &Path,
 ) -> Result<(), Error> {
-    let step = CopyStep {
-        add: false,
-        from: CopyFrom::Context,
-        sources: vec![CopySource::Path(literal(source))],
-        destination: if is_file { format!("/{NAME}") } else { "/".to_owned() },
-        chown: None,
-        chmod: None,
-        excludes: Vec::new(),
-        link: false,
-        parents: false,
-        unpack: None,
-    };
+    let destination = if is_file { format!("/{NAME}") } else { "/".to_owned() };
+    let step = CopyStep::plain(CopyFrom::Context, literal(source), &destination);
     let (nothing, name) = (Listing::new(), tree.name.clone());
     let spool = || executor.workspace.spool();
     let job = CopyJob {

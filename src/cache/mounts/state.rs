@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::super::CacheError;
 use super::super::local::{read_bounded, write_whole};
 use super::set::MountSet;
-use crate::layer::{Content, DirView, Entry, Kind, LinkId, SourceEntry, Timestamp, View, join};
+use crate::layer::{Content, DirView, Entry, Kind, LinkId, SourceEntry, View, join};
 
 /// Most entries of a directory that is saved.
 pub(super) const MOST_ENTRIES: usize = 1_000_000;
@@ -129,7 +129,7 @@ impl State {
             let parent = crate::layer::parent(path);
             (parent.is_empty() || difference.now.contains_key(parent)) && !plain.contains(parent)
         });
-        topmost.map(|path| deletion(path)).collect()
+        topmost.map(|path| Entry::whiteout(path)).collect()
     }
 
     /// How many entries there were.
@@ -217,19 +217,6 @@ fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
     let (value, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
     *bytes = rest;
     Some(value)
-}
-
-fn deletion(path: &[u8]) -> Entry {
-    Entry {
-        path: path.to_vec(),
-        kind: Kind::Whiteout,
-        mode: 0,
-        uid: 0,
-        gid: 0,
-        mtime: Timestamp { seconds: 0, nanoseconds: 0 },
-        xattrs: Vec::new(),
-        content: Content::None,
-    }
 }
 
 /// One entry of a directory.

@@ -147,14 +147,19 @@ mod tests {
         Arc::new(Agent::open(&given).unwrap())
     }
 
+    /// A forwarder of that agent and a client of it.
+    fn forwarded(far: &Path, near: &Path) -> (Forwarder, UnixStream) {
+        let uid = rustix::process::geteuid().as_raw();
+        let owner = FileOwner { mode: 0o600, uid, gid: rustix::process::getegid().as_raw() };
+        let forwarder = Forwarder::start(&agent(far), near, owner).unwrap();
+        let client = UnixStream::connect(forwarder.path()).unwrap();
+        (forwarder, client)
+    }
+
     #[test]
     fn only_listing_and_signing_reach_the_agent() {
         let (far, near) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let agent = agent(far.path());
-        let me = rustix::process::geteuid().as_raw();
-        let owner = FileOwner { mode: 0o600, uid: me, gid: rustix::process::getegid().as_raw() };
-        let forwarder = Forwarder::start(&agent, near.path(), owner).unwrap();
-        let mut client = UnixStream::connect(forwarder.path()).unwrap();
+        let (forwarder, mut client) = forwarded(far.path(), near.path());
         let mut ask = |kind: u8| {
             client.write_all(&[0, 0, 0, 2, kind, 0]).unwrap();
             message(&mut client).unwrap().unwrap()[0]
@@ -170,11 +175,7 @@ mod tests {
     #[test]
     fn what_is_no_message_ends_the_connection() {
         let (far, near) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let agent = agent(far.path());
-        let me = rustix::process::geteuid().as_raw();
-        let owner = FileOwner { mode: 0o600, uid: me, gid: rustix::process::getegid().as_raw() };
-        let forwarder = Forwarder::start(&agent, near.path(), owner).unwrap();
-        let mut client = UnixStream::connect(forwarder.path()).unwrap();
+        let (_forwarder, mut client) = forwarded(far.path(), near.path());
         client.write_all(&u32::MAX.to_be_bytes()).unwrap();
         assert!(message(&mut client).unwrap().is_none());
     }
