@@ -312,3 +312,31 @@ fn lost(job: &Job, outcome: &BuildOutcome) -> Option<String> {
     let first = job.config.destinations.first().filter(|_| !outcome.pushed.is_empty())?;
     Some(format!("the image itself has been pushed: {}@{}", first.whole(), outcome.digest))
 }
+
+/// The outcome of a build, for tests of those who report it.
+#[cfg(test)]
+pub(crate) mod sample {
+    use std::time::Duration;
+
+    use yadokari::config::{BuildOutcome, ImageOutcome};
+    use yadokari::image::{Digest, MediaType, Platform};
+
+    /// One image for this machine, pushed to these references.
+    pub(crate) fn outcome(pushed: &[&str]) -> BuildOutcome {
+        BuildOutcome {
+            cache: None,
+            digest: Digest::of(b"m"),
+            media_type: MediaType::from(MediaType::OCI_MANIFEST),
+            manifest_size: 1,
+            images: vec![ImageOutcome {
+                digest: Digest::of(b"m"),
+                config_digest: Digest::of(b"c"),
+                platform: Platform::host(),
+                layers: Vec::new(),
+            }],
+            pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
+            steps: Vec::new(),
+            duration: Duration::ZERO,
+        }
+    }
+}

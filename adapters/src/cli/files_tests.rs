@@ -1,35 +1,20 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::time::Duration;
 
 use pretty_assertions::assert_eq;
-use yadokari::image::{Digest, MediaType, Platform};
+use yadokari::image::Digest;
 
 use super::*;
 use crate::cli::config;
 use crate::env::Env;
 use crate::front;
+use crate::session::sample::outcome;
 
 fn built(destinations: &[&str]) -> (BuildConfig, BuildOutcome) {
     let args: Vec<String> = std::iter::once("--no-push".to_owned())
         .chain(destinations.iter().map(|d| format!("-d={d}")))
         .collect();
     let config = config::job(&front::flags(&args).unwrap(), &Env::of(&[])).unwrap().config;
-    let outcome = BuildOutcome {
-        cache: None,
-        digest: Digest::of(b"m"),
-        media_type: MediaType::from(MediaType::OCI_MANIFEST),
-        manifest_size: 1,
-        images: vec![yadokari::config::ImageOutcome {
-            digest: Digest::of(b"m"),
-            config_digest: Digest::of(b"c"),
-            platform: Platform::host(),
-            layers: Vec::new(),
-        }],
-        pushed: Vec::new(),
-        steps: Vec::new(),
-        duration: Duration::ZERO,
-    };
-    (config, outcome)
+    (config, outcome(&[]))
 }
 
 #[test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 use pretty_assertions::assert_eq;
 use yadokari::config::{CredentialLocation, StepOutcome};
 use yadokari::event::Event;
-use yadokari::image::{Digest, MediaType, Platform, Reference};
+use yadokari::image::{Digest, MediaType, Reference};
 
 use super::commands::{Commands, Findings};
 use super::*;
 use crate::cli::progress::plain::PlainLog;
 use crate::cli::progress::plain::tests::{Page, finished, output as printed, shown, step};
 use crate::cli::progress::{Failure, Place, Screen, Severity};
+use crate::session::sample;
 
 fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
     let env = Env::of(&[&[("GITHUB_ACTIONS", "true")], more].concat());
@@ -22,17 +23,6 @@ fn job_with(more: &[(&str, &str)]) -> Result<Job, Usage> {
 
 fn outcome(pushed: &[&str]) -> BuildOutcome {
     BuildOutcome {
-        cache: None,
-        digest: Digest::of(b"m"),
-        media_type: MediaType::from(MediaType::OCI_MANIFEST),
-        manifest_size: 1,
-        images: vec![yadokari::config::ImageOutcome {
-            digest: Digest::of(b"m"),
-            config_digest: Digest::of(b"c"),
-            platform: Platform::host(),
-            layers: Vec::new(),
-        }],
-        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
         steps: vec![StepOutcome {
             cached: false,
             stage: "build".into(),
@@ -40,6 +30,7 @@ fn outcome(pushed: &[&str]) -> BuildOutcome {
             duration: Duration::from_secs(2),
         }],
         duration: Duration::from_secs(3),
+        ..sample::outcome(pushed)
     }
 }
 

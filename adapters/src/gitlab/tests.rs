@@ -1,15 +1,15 @@
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use pretty_assertions::assert_eq;
 use yadokari::config::{CredentialLocation, CredentialSource};
 use yadokari::event::Event;
-use yadokari::image::{Digest, MediaType, Platform, Reference};
+use yadokari::image::Reference;
 
 use super::*;
 use crate::cli::progress::Place;
 use crate::cli::progress::plain::tests::{finished, output, shown, step};
+use crate::session::sample::outcome;
 
 const JOB: [(&str, &str); 9] = [
     ("GITLAB_CI", "true"),
@@ -150,24 +150,6 @@ fn never_in_place_where_the_machine_is_shared() {
     assert_eq!(job_with(&[]).unwrap().0.config.rootfs.isolation, Isolation::Auto);
 }
 
-fn outcome(pushed: &[String]) -> BuildOutcome {
-    BuildOutcome {
-        cache: None,
-        digest: Digest::of(b"m"),
-        media_type: MediaType::from(MediaType::OCI_MANIFEST),
-        manifest_size: 1,
-        images: vec![yadokari::config::ImageOutcome {
-            digest: Digest::of(b"m"),
-            config_digest: Digest::of(b"c"),
-            platform: Platform::host(),
-            layers: Vec::new(),
-        }],
-        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
-        steps: Vec::new(),
-        duration: Duration::ZERO,
-    }
-}
-
 /// GitLab's rules: at most 5 KiB and 20 variables, no blank lines, names of letters, digits and
 /// underscores, values without spaces and quotes.
 fn check_dotenv(text: &str) {
@@ -186,7 +168,7 @@ fn the_reports_are_what_gitlab_reads() {
     let path = dir.path().to_str().unwrap();
     let variables = [("CI_PROJECT_DIR", path), ("CI_PROJECT_URL", "https://gl.io/g/p")];
     let (job, reporter) = job_with(&variables).unwrap();
-    let outcome = outcome(&["registry.gl.io/g/p:a".to_owned(), "r.io/g/p:b".to_owned()]);
+    let outcome = outcome(&["registry.gl.io/g/p:a", "r.io/g/p:b"]);
     reporter.emit(&job, &outcome, &Events::none()).unwrap();
     let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
     let text = read("yadokari.env");
@@ -216,6 +198,7 @@ fn the_reports_are_what_gitlab_reads() {
 #[test]
 fn many_tags_are_cut_and_an_image_that_was_not_pushed_has_no_name() {
     let many: Vec<String> = (0..500).map(|n| format!("r.io/g/p:tag-number-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let (text, dropped) = dotenv::of(&outcome(&many), "_linux_arm64_v8");
     check_dotenv(&text);
     assert!(dropped.is_some());

@@ -1,11 +1,11 @@
 use std::fs;
-use std::time::Duration;
 
 use pretty_assertions::assert_eq;
-use yadokari::image::{Digest, MediaType, Platform, Reference};
+use yadokari::image::Reference;
 
 use super::*;
 use crate::cli::credentials::file;
+use crate::session::sample::outcome;
 
 fn words(text: &[&str]) -> Vec<String> {
     text.iter().map(|w| (*w).to_owned()).collect()
@@ -14,24 +14,6 @@ fn words(text: &[&str]) -> Vec<String> {
 fn config_of(args: &[&str]) -> Result<Job, Usage> {
     let front = front(&words(args))?;
     front.settings.job(&Env::of(&[]), front.reporter.as_ref())
-}
-
-fn outcome(pushed: &[&str]) -> BuildOutcome {
-    BuildOutcome {
-        cache: None,
-        digest: Digest::of(b"m"),
-        media_type: MediaType::from(MediaType::OCI_MANIFEST),
-        manifest_size: 1,
-        images: vec![yadokari::config::ImageOutcome {
-            digest: Digest::of(b"m"),
-            config_digest: Digest::of(b"c"),
-            platform: Platform::host(),
-            layers: Vec::new(),
-        }],
-        pushed: pushed.iter().map(|p| p.parse().unwrap()).collect(),
-        steps: Vec::new(),
-        duration: Duration::ZERO,
-    }
 }
 
 #[test]

@@ -20,26 +20,21 @@ use crate::settings::dialect::{Dialect, Meaning, Read, kebab};
 use crate::settings::{Key, Origin};
 use crate::usage::Usage;
 
-pub(super) static SYSTEM: System = System {
-    name: "drone",
-    title: "Drone",
-    detect: |env| env.get("DRONE") == Some("true"),
-    prefixes: &["PLUGIN_"],
-    dialect: DIALECT,
-    split: items,
-    settle: |read, env| settle(read, env, "DRONE_COMMIT_REF", "DRONE_REPO_BRANCH"),
-    complete,
-    commit: COMMIT,
-    gives: ("variables", "$DRONE_OUTPUT"),
-    report,
-    ..PLAIN
-};
+pub(super) static SYSTEM: System = PLUGIN;
 
 /// Harness gives plugins what Drone gives them.
 pub(super) static HARNESS: System = System {
     name: "harness",
     title: "Harness CI",
     detect: |env| ["HARNESS_BUILD_ID", "HARNESS_ACCOUNT_ID"].iter().any(|name| env.get(name).is_some()),
+    ..PLUGIN
+};
+
+/// What runs plugins as Drone does.
+const PLUGIN: System = System {
+    name: "drone",
+    title: "Drone",
+    detect: |env| env.get("DRONE") == Some("true"),
     prefixes: &["PLUGIN_"],
     dialect: DIALECT,
     split: items,
