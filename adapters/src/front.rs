@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::cli::describe::{Look, What};
-use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag, as_pflag};
+use crate::cli::flags::{CheckFlags, Flags, Rootfs, TableFlag};
 use crate::cli::handover::HandOver;
 use crate::cli::images::{self, ImageCommand};
 use crate::cli::login::{LoginFlags, LogoutFlags};
+use crate::cli::pflag::as_pflag;
 use crate::cli::upkeep::{CacheCommand, WarmFlags};
 use crate::init::Init;
 use crate::migrate::Migrate;
@@ -80,21 +81,9 @@ enum Command {
         flags: Box<CheckFlags>,
     },
     /// Say which arguments, secrets, SSH agents and caches a target takes
-    Outline {
-        #[command(flatten)]
-        look: Box<Look>,
-        /// Form of the output
-        #[arg(long, value_name = "FORMAT", default_value = "table")]
-        format: TableFlag,
-    },
+    Outline(DescribeFlags),
     /// Say which stages can be built
-    Targets {
-        #[command(flatten)]
-        look: Box<Look>,
-        /// Form of the output
-        #[arg(long, value_name = "FORMAT", default_value = "table")]
-        format: TableFlag,
-    },
+    Targets(DescribeFlags),
     /// Build as configured by a CI system: Tekton, GitLab, GitHub, Jenkins and more (docs/platforms)
     Ci {
         /// Its name, if it shall not be recognised; then its words, or flags of build
@@ -126,6 +115,22 @@ enum Command {
     Version,
 }
 
+/// What was typed to have a Dockerfile described.
+#[derive(Debug, Args)]
+struct DescribeFlags {
+    #[command(flatten)]
+    look: Box<Look>,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    format: TableFlag,
+}
+
+impl DescribeFlags {
+    fn front(self, what: What) -> Parsed {
+        Parsed::Front(Front::Describe(what, self.look, self.format))
+    }
+}
+
 /// kaniko's commands beside the build.
 const NOT_THERE: [(&str, &str); 1] = [("completion", "see yadokari build --help")];
 
@@ -153,12 +158,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     match parsed {
         Ok(Cli { command: Command::Build(flags) }) => build(flags, &args),
         Ok(Cli { command: Command::Check { look, flags } }) => Parsed::Front(Front::Check(look, flags)),
-        Ok(Cli { command: Command::Outline { look, format } }) => {
-            Parsed::Front(Front::Describe(What::Outline, look, format))
-        }
-        Ok(Cli { command: Command::Targets { look, format } }) => {
-            Parsed::Front(Front::Describe(What::Targets, look, format))
-        }
+        Ok(Cli { command: Command::Outline(flags) }) => flags.front(What::Outline),
+        Ok(Cli { command: Command::Targets(flags) }) => flags.front(What::Targets),
         Ok(Cli { command: Command::Ci { words } }) => Parsed::Front(Front::Ci(words)),
         Ok(Cli { command: Command::Doctor(rootfs) }) => Parsed::Front(Front::Doctor(rootfs)),
         Ok(Cli { command: Command::Warm(flags) }) => Parsed::Front(Front::Warm(flags)),

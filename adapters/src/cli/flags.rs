@@ -2,10 +2,10 @@
 //!
 //! Nothing is decided here; [`super::config`] turns it into what is meant.
 
-use clap::{Arg, ArgAction, Args, Command};
+use clap::Args;
 
 pub(crate) use super::choices::*;
-use super::missing::Missing;
+use super::missing::{Ignored, Missing};
 use crate::vocabulary::go_boolean;
 
 /// What was typed after `yadokari build` or `executor`.
@@ -410,46 +410,4 @@ pub(crate) struct Cache {
     /// What counts of the modes of context files: disk (all) or git (0755 and 0644)
     #[arg(long, value_name = "HOW", default_value = "disk")]
     pub(crate) context_modes: ContextModesFlag,
-}
-
-/// Flags that only tune how kaniko works inside.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Ignored {
-    #[arg(long, alias = "snapshotMode", hide = true, default_value = "")]
-    snapshot_mode: String,
-    #[arg(long, hide = true)]
-    compressed_caching: bool,
-    #[arg(long, hide = true)]
-    pre_cleanup: bool,
-    #[arg(long, hide = true)]
-    cleanup: bool,
-    #[arg(long, hide = true)]
-    preserve_context: bool,
-    #[arg(long, hide = true)]
-    use_new_run: bool,
-    #[arg(long, hide = true)]
-    force_build_metadata: bool,
-    #[arg(long, hide = true)]
-    skip_unused_stages: bool,
-}
-
-/// Gives a command's arguments pflag's grammar: `--flag`, `--flag=true`, `--flag=F` but not
-/// `--flag true` for booleans; any next word, dashes and all, as the value of the others.
-pub(crate) fn as_pflag(command: Command) -> Command {
-    command.mut_args(|arg: Arg| match arg.get_action() {
-        _ if arg.is_positional() => arg,
-        ArgAction::SetTrue => arg
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .default_value("false")
-            .hide_default_value(true)
-            .hide_possible_values(true)
-            .value_name("BOOL")
-            .value_parser(go_boolean),
-        // A word of its own that begins with a dash is a flag misspelt.
-        ArgAction::Set | ArgAction::Append if !arg.is_positional() => arg.allow_hyphen_values(true),
-        _ => arg,
-    })
 }

@@ -1,5 +1,5 @@
-//! Flags that change image, source or destination and that this version cannot honour: each is
-//! refused with a way out, because building something else would be worse.
+//! kaniko's flags without an effect. Those that change image, source or destination are refused with a
+//! way out, because building something else would be worse; those that tune how kaniko works are taken.
 
 use clap::Args;
 
@@ -11,6 +11,27 @@ use crate::usage::Usage;
 pub(crate) struct Missing {
     #[arg(long, hide = true)]
     pub(crate) dryrun: bool,
+}
+
+/// Flags that only tune how kaniko works inside.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Ignored {
+    #[arg(long, alias = "snapshotMode", hide = true, default_value = "")]
+    snapshot_mode: String,
+    #[arg(long, hide = true)]
+    compressed_caching: bool,
+    #[arg(long, hide = true)]
+    pre_cleanup: bool,
+    #[arg(long, hide = true)]
+    cleanup: bool,
+    #[arg(long, hide = true)]
+    preserve_context: bool,
+    #[arg(long, hide = true)]
+    use_new_run: bool,
+    #[arg(long, hide = true)]
+    force_build_metadata: bool,
+    #[arg(long, hide = true)]
+    skip_unused_stages: bool,
 }
 
 /// Refuses what cannot be honoured.

@@ -20,6 +20,7 @@ pub(crate) mod job;
 pub(crate) mod log;
 pub(crate) mod login;
 pub(crate) mod missing;
+pub(crate) mod pflag;
 pub(crate) mod places;
 pub(crate) mod progress;
 pub(crate) mod registries;

@@ -11,7 +11,7 @@ mod unpack;
 
 use clap::Subcommand;
 
-use crate::cli::flags::as_pflag as pflag;
+use crate::cli::pflag::as_pflag as pflag;
 use crate::env::Env;
 use crate::usage::Usage;
 use flags::{CopyFlags, PullFlags, PushFlags};
