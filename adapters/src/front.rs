@@ -218,6 +218,10 @@ fn command() -> clap::Command {
 }
 
 #[cfg(test)]
+#[path = "front_page_tests.rs"]
+mod page_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -22,7 +22,7 @@ pub(crate) struct Look {
     /// Dockerfile, looked for relative to the working directory, then to the context
     #[arg(value_name = "DOCKERFILE", default_value = "", hide_default_value = true)]
     file: String,
-    /// The same
+    /// The Dockerfile, as a flag
     #[arg(long, short = 'f', alias = "file", value_name = "FILE", default_value = "Dockerfile")]
     dockerfile: String,
     /// Build context: a directory

@@ -38,7 +38,7 @@ pub(crate) struct RepackFlags {
     /// Where to put the image: IMAGE in a registry, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "DESTINATION")]
     to: Vec<String>,
-    /// The same; repeatable
+    /// Where to put the image, as a flag; repeatable
     #[arg(long, short = 'd', value_name = "DESTINATION")]
     destination: Vec<String>,
     /// What the history says made the layer
