@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::event::Events;
 use crate::layer::Timestamp;
 use crate::plan::Plan;
-use crate::rootfs;
+use crate::rootfs::{self, RootfsError};
 use crate::run::Cancel;
 
 use super::assemble::{self, Image, Root};
@@ -171,27 +171,7 @@ fn carry_out(
 ) -> Result<Made, Error> {
     let secrets = mounts::Secrets::read(&job.config.steps.secrets, job.plan)?;
     let agents = mounts::Agents::open(&job.config.steps.agents, job.plan)?;
-    let commands = match cached {
-        Some(cached) => cached.any_needs_disk(),
-        None => job.plan.stages.iter().any(|s| s.on_disk),
-    };
-    let placement = if commands || job.config.rootfs.materialize {
-        demands::check_foreign(job, cached)?;
-        let mut rootfs = job.config.rootfs.clone();
-        rootfs.work_dir = job.workspace.path().to_owned();
-        let (placement, why) =
-            rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)
-                .map_err(|error| demands::at_first_command(error.into(), job, cached))?;
-        job.events.info(why);
-        if placement.kind() == rootfs::PlacementKind::Inplace {
-            job.session.keychain.freeze_files();
-        }
-        demands::check(job.config, job.plan, placement.kind())?;
-        Some(placement)
-    } else {
-        job.events.info("no root filesystem: nothing is executed");
-        None
-    };
+    let placement = placement(job, cached)?;
     let now = assemble::created(job.config)?;
     // A step that fails ends the others, and nothing else.
     let cancel = job.cancel.part();
@@ -234,9 +214,51 @@ fn carry_out(
         Some(placement) => placement.leave(),
         None => Ok(()),
     };
-    let ran = outcome?;
-    finished?;
+    let ran = settled(outcome, finished, job.events)?;
     Ok(Made { ran, placement, tree })
+}
+
+/// Where the steps are executed, if any is.
+fn placement(
+    job: &Job<'_>,
+    cached: Option<&Cached<'_>>,
+) -> Result<Option<Box<dyn rootfs::Placement>>, Error> {
+    let commands = match cached {
+        Some(cached) => cached.any_needs_disk(),
+        None => job.plan.stages.iter().any(|s| s.on_disk),
+    };
+    if !commands && !job.config.rootfs.materialize {
+        job.events.info("no root filesystem: nothing is executed");
+        return Ok(None);
+    }
+    demands::check_foreign(job, cached)?;
+    let mut rootfs = job.config.rootfs.clone();
+    rootfs.work_dir = job.workspace.path().to_owned();
+    let (placement, why) =
+        rootfs::open_placement(&rootfs, &job.session.secrets, threads(job.config), job.events)
+            .map_err(|error| demands::at_first_command(error.into(), job, cached))?;
+    job.events.info(why);
+    if placement.kind() == rootfs::PlacementKind::Inplace {
+        job.session.keychain.freeze_files();
+    }
+    demands::check(job.config, job.plan, placement.kind())?;
+    Ok(Some(placement))
+}
+
+/// What the steps came to. Where they failed and the container's own files are not back either, both are said.
+fn settled<T>(outcome: Result<T, Error>, back: Result<(), RootfsError>, events: &Events) -> Result<T, Error> {
+    match (outcome, back) {
+        (Ok(done), Ok(())) => Ok(done),
+        (Ok(_), Err(error)) => Err(error.into()),
+        (Err(error), Ok(())) => Err(error),
+        (Err(error), Err(left)) => {
+            events.warn(match &left {
+                RootfsError::Refused { help: Some(help), .. } => format!("{left}; {help}"),
+                _ => left.to_string(),
+            });
+            Err(error)
+        }
+    }
 }
 
 /// Directory of what cache mounts keep, as an absolute path.
@@ -244,4 +266,43 @@ fn caches(job: &Job<'_>) -> PathBuf {
     let beside = || job.workspace.path().parent().unwrap_or(job.workspace.path()).join("caches");
     let caches = job.config.steps.caches.clone().unwrap_or_else(beside);
     std::path::absolute(&caches).unwrap_or(caches)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::event::{Event, EventSink};
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl EventSink for Warnings {
+        fn event(&self, event: Event) {
+            if let Event::Warning(text) = event {
+                self.0.lock().unwrap().push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_back_are_told_of_whatever_failed() {
+        let stuck = || {
+            let help = Some("run it again".to_owned());
+            Err(RootfsError::Refused { reason: "cannot put back /etc".to_owned(), help })
+        };
+        let failed = || Err(Error::other("the step failed"));
+        for (outcome, back, error, warned) in [
+            (Ok(()), Ok(()), None, None),
+            (Ok(()), stuck(), Some("cannot put back /etc"), None),
+            (failed(), Ok(()), Some("the step failed"), None),
+            (failed(), stuck(), Some("the step failed"), Some("cannot put back /etc; run it again")),
+        ] {
+            let warnings = Arc::new(Warnings::default());
+            let settled = settled(outcome, back, &Events::new(warnings.clone()));
+            assert_eq!(settled.err().map(|e| e.to_string()).as_deref(), error);
+            assert_eq!(warnings.0.lock().unwrap().first().map(String::as_str), warned);
+        }
+    }
 }
