@@ -110,8 +110,11 @@ fn push(job: &Job, images: &[Place], front: &Front, events: &Events, cancel: Can
     carrier.check(&config.destinations)?;
     let open = |image: &Place| Source::open(&carrier, image, true);
     let sources = images.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let settings =
-        IndexConfig { annotations: annotations::of_index(&config.annotations), format: config.image_format };
+    let settings = IndexConfig {
+        annotations: annotations::of_index(&config.annotations),
+        entries: annotations::of_entries(&config.annotations),
+        format: config.image_format,
+    };
     let shipped = carrier.create_index(&sources, &config.destinations, &settings)?;
     for destination in &config.destinations {
         events.info(format!("pushed {}@{}", destination.whole(), shipped.digest));

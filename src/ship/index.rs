@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Annotation;
 use crate::image::{
     Descriptor, Digest, ImageConfig, ImageFormat, Index, Manifest, ManifestOrIndex, MediaType, Platform,
     Reference,
@@ -20,6 +21,8 @@ const NOWHERE: &str = "unknown";
 pub struct IndexConfig {
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Those of its entries; what is for one platform wins over what is for all.
+    pub entries: Vec<Annotation>,
     /// Its media type; Docker's where all its images are Docker's and nothing is annotated.
     pub format: Option<ImageFormat>,
 }
@@ -40,6 +43,7 @@ pub(super) async fn create(
         }
         trees.push(tree);
     }
+    annotate(&mut entries, &config.entries)?;
     let index = document(entries, config)?;
     let repositories = repositories(destinations);
     for (at, repository) in repositories.iter().enumerate() {
@@ -144,15 +148,39 @@ fn add(entries: &mut Vec<Descriptor>, entry: Descriptor, source: &Source) -> Res
     Ok(())
 }
 
+/// Annotates entries for images; those of attestations are left as they are.
+fn annotate(entries: &mut [Descriptor], annotations: &[Annotation]) -> Result<(), ShipError> {
+    let is_for = |entry: &Descriptor, wanted: &Platform| {
+        let own = entry.platform.as_ref();
+        own.is_some_and(|own| Platform::new(&own.os, &own.architecture, own.variant.as_deref()) == *wanted)
+    };
+    let (all, own): (Vec<_>, Vec<_>) = annotations.iter().partition(|a| a.platform.is_none());
+    for annotation in all.into_iter().chain(own) {
+        let mut found = false;
+        for entry in entries.iter_mut().filter(|entry| !is_nowhere(entry)) {
+            if annotation.platform.as_ref().is_none_or(|platform| is_for(entry, platform)) {
+                entry.annotations.insert(annotation.key.clone(), annotation.value.clone());
+                found = true;
+            }
+        }
+        if let (false, Some(platform)) = (found, &annotation.platform) {
+            return Err(ShipError::new(format!("{}: no image is for {platform}", annotation.full_key()))
+                .help("annotate the entries of platforms whose images are named"));
+        }
+    }
+    Ok(())
+}
+
 fn document(manifests: Vec<Descriptor>, config: &IndexConfig) -> Result<RawManifest, ShipError> {
+    let annotated = !config.annotations.is_empty() || !config.entries.is_empty();
     let all_docker = manifests.iter().all(|entry| entry.media_type.as_str() == MediaType::DOCKER_MANIFEST);
     let media_type = match config.format {
-        Some(ImageFormat::Docker) if !config.annotations.is_empty() => {
+        Some(ImageFormat::Docker) if annotated => {
             return Err(ShipError::new("docker's manifest lists have no annotations")
                 .help("give --image-format=oci, or no --annotation"));
         }
         Some(ImageFormat::Docker) => MediaType::DOCKER_LIST,
-        None if all_docker && config.annotations.is_empty() => MediaType::DOCKER_LIST,
+        None if all_docker && !annotated => MediaType::DOCKER_LIST,
         Some(ImageFormat::Oci) | None => MediaType::OCI_INDEX,
     };
     let media_type = MediaType::from(media_type);

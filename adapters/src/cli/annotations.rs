@@ -64,6 +64,11 @@ pub(crate) fn of_index(all: &[Annotation]) -> BTreeMap<String, String> {
     wanted.map(|a| (a.key.clone(), a.value.clone())).collect()
 }
 
+/// What the entries of such an index get.
+pub(crate) fn of_entries(all: &[Annotation]) -> Vec<Annotation> {
+    all.iter().filter(|a| a.level == Some(AnnotationLevel::ManifestDescriptor)).cloned().collect()
+}
+
 /// What to say of those that a build for these platforms, with an OCI layout or without, has no place for.
 pub(crate) fn without_place(all: &[Annotation], platforms: &[Platform], layout: bool) -> Vec<String> {
     let host = [Platform::host()];
@@ -144,6 +149,8 @@ mod tests {
         let all = parse(&all.map(str::to_owned)).unwrap();
         let expected = [("a", "1"), ("b", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(of_index(&all), BTreeMap::from(expected));
+        let entries: Vec<String> = of_entries(&all).iter().map(Annotation::full_key).collect();
+        assert_eq!(entries, ["manifest-descriptor:d"]);
     }
 
     #[test]

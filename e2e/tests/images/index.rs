@@ -43,6 +43,8 @@ fn images_of_a_matrix_become_one() {
         "--annotation=org.opencontainers.image.title=an app, with words",
         "--annotation",
         "index:k=v=w",
+        "--annotation=manifest-descriptor:a=1",
+        "--annotation=manifest-descriptor[linux/arm64/v8],index:b=2",
         &format!("--digest-file={}", file("digest")),
         &format!("--output-file=image-ref={}", file("ref")),
         &format!("--env-file={}", file("env")),
@@ -58,7 +60,7 @@ fn images_of_a_matrix_become_one() {
     assert_eq!(index["mediaType"], INDEX);
     assert_eq!(
         index["annotations"],
-        json!({"org.opencontainers.image.title": "an app, with words", "k": "v=w"})
+        json!({"org.opencontainers.image.title": "an app, with words", "k": "v=w", "b": "2"})
     );
     let sources = [
         registry.reference("app:amd64"),
@@ -71,6 +73,8 @@ fn images_of_a_matrix_become_one() {
         assert_eq!(entry["size"], manifest.len());
         let architecture = source.rsplit_once(':').expect("a tag").1;
         assert_eq!(entry["platform"], json!({"os": "linux", "architecture": architecture}));
+        let own = if architecture == "arm64" { json!({"a": "1", "b": "2"}) } else { json!({"a": "1"}) };
+        assert_eq!(entry["annotations"], own);
         let copied = format!("app@{}", digest(&manifest));
         assert_eq!(raw(&registry.reference(&copied)), manifest, "byte by byte");
         assert_eq!(registry.image(&copied).config["architecture"], architecture);
@@ -109,6 +113,18 @@ fn an_index_in_an_index_is_taken_apart_and_one_platform_twice_is_refused() {
     assert!(!registry.has_tag("app", "2"));
     let finished = yadokari(&["index", "create", "-d", &registry.reference("app:2"), ""]);
     assert!(finished.stderr.contains("no images"), "{}", finished.stderr);
+    let to = registry.reference("app:2");
+    for (annotation, said) in [
+        (
+            "manifest-descriptor[linux/s390x]:a=b",
+            "manifest-descriptor[linux/s390x]:a: no image is for linux/s390x",
+        ),
+        ("manifest:a=b", "manifest:a: only the index is made here"),
+    ] {
+        let finished = yadokari(&["index", "create", "-d", &to, &amd64, "--annotation", annotation]);
+        assert!(finished.stderr.contains(said), "{}", finished.stderr);
+    }
+    assert!(!registry.has_tag("app", "2"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(crate) struct CreateFlags {
     /// Where to push the index; repeatable
     #[arg(long, short = 'd', value_name = "IMAGE")]
     destination: Vec<String>,
-    /// Annotation of the index; repeatable
+    /// Annotation of the index, or with manifest-descriptor[PLATFORM]: before it, of its entries; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     annotation: Vec<String>,
     /// Media types: oci or docker; the images' by default
@@ -64,13 +64,16 @@ pub(super) fn create(flags: &CreateFlags, env: &Env) -> Result<u8, Usage> {
         return Err(Usage::new("there is nowhere to push the index to").help("give --destination"));
     }
     let annotations = annotations::parse(&flags.annotation)?;
-    let elsewhere = |a: &&Annotation| a.level.is_some_and(|level| level != AnnotationLevel::Index);
+    let made = [AnnotationLevel::Index, AnnotationLevel::ManifestDescriptor];
+    let elsewhere = |a: &&Annotation| a.level.is_some_and(|level| !made.contains(&level));
     if let Some(found) = annotations.iter().find(elsewhere) {
-        return Err(Usage::new(format!("--annotation {}: only the index is made here", found.full_key()))
-            .help("write KEY=VALUE; images are annotated when they are built"));
+        return Err(Usage::new(format!("--annotation {}: only the index is made here", found.full_key())).help(
+            "write KEY=VALUE, or manifest-descriptor[PLATFORM]:KEY=VALUE; images are annotated when they are built",
+        ));
     }
     let settings = IndexConfig {
         annotations: annotations::of_index(&annotations),
+        entries: annotations::of_entries(&annotations),
         format: config::image_format(&flags.image_format)?,
     };
     let wanted = flags.files.wanted()?;
