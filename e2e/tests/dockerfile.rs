@@ -75,7 +75,10 @@ fn every_instruction_reaches_config_and_history() {
         ("USER app", false),
         ("WORKDIR /home/app", true),
         ("STOPSIGNAL SIGINT", false),
-        (r#"HEALTHCHECK &{["CMD-SHELL" "true $E"] "5s" "1m0s" "2s" "1s" '\x03'}"#, false),
+        (
+            "HEALTHCHECK {Test:[CMD-SHELL true $E] Interval:5s Timeout:1m0s StartPeriod:2s StartInterval:1s Retries:3}",
+            false,
+        ),
         ("SHELL [/bin/busybox sh -c]", false),
         ("RUN |2 A=1 B= /bin/busybox sh -c true $A # buildkit", true),
         ("COPY --chown=app x y/ # buildkit", true),

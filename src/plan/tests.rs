@@ -108,7 +108,10 @@ fn history_is_buildkits_word_for_word() {
         ("CMD a b", "CMD [\"/bin/sh\" \"-c\" \"a b\"]"),
         ("ENTRYPOINT [\"a\"]", "ENTRYPOINT [\"a\"]"),
         ("MAINTAINER Me", "MAINTAINER Me"),
-        ("HEALTHCHECK --interval=5s CMD x", r#"HEALTHCHECK &{["CMD-SHELL" "x"] "5s" "0s" "0s" "0s" '\x00'}"#),
+        (
+            "HEALTHCHECK --interval=5s CMD x",
+            "HEALTHCHECK {Test:[CMD-SHELL x] Interval:5s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        ),
     ] {
         assert_eq!(texts(instruction), [text], "{instruction}");
     }

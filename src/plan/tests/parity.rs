@@ -110,7 +110,10 @@ fn history_of_unusual_forms() {
         ("USER $E", "USER "),
         ("LABEL \"a b\"='$c d' e=\"$f\"", "LABEL a b=$c d e="),
         ("ENV a  b  c ", "ENV a=b  c"),
-        ("HEALTHCHECK NONE", r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#),
+        (
+            "HEALTHCHECK NONE",
+            "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        ),
     ] {
         let all = texts_with_stage(instruction);
         assert_eq!(all.last().map(String::as_str), Some(text), "{instruction}");
