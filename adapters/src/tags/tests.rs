@@ -150,7 +150,7 @@ fn what_cannot_be_had_is_an_error_that_says_so() {
         // Its text would be the source of the action.
         ("type=raw,value={{{lookup . 'branch'}}}", "branch is a function: it has no text"),
         (r"type=match,pattern=/[\w--a]/v,value=a", "what the flag v adds to classes is not known here"),
-        (r"type=match,pattern=/\p{Emoji}/u,value=a", "it names a property that is not known here"),
+        (r"type=match,pattern=/\p{Nothing}/u,value=a", "it names a property that is not known here"),
         ("type=raw,value={{> p}}", "the partial p could not be found"),
         ("type=raw,value={{#*inline 'p'}}{{> p}}{{/inline}}{{> p}}", "its blocks are nested too deeply"),
         (
