@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{HeaderValue, LOCATION};
-use reqwest::{Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url, Version};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -26,7 +26,7 @@ use crate::config::RegistryConfig;
 use crate::event::Events;
 use crate::image::Reference;
 use crate::keychain::{Credential, Keychain};
-use crate::transport::{self, Transport, Trust};
+use crate::transport::{self, Traffic, Transport, Trust};
 
 /// More redirects than any registry needs.
 const REDIRECTS: usize = 8;
@@ -277,15 +277,22 @@ impl Client {
         };
         match answer {
             Some(Ok(response)) => Ok(response),
-            // Only questions are asked by HTTP/2, and that once: in HTTP/1.1 it works, or shows why not.
-            Some(Err(error))
-                if transport::is_http2(&error) && self.transport.give_up_http2(url, "HTTP/2 failed") =>
-            {
+            // Errors do not say that HTTP/2 is to blame, nor what an alert of TLS meant that came in it: by
+            // HTTP/1.1 it works, or shows why not.
+            Some(Err(error)) if !error.is_connect() && self.give_up_http2(call.traffic(), url) => {
                 Box::pin(self.once(target, call, url, trusted, authorization)).await
             }
             Some(Err(error)) => Err(self.broken(target, url, &error)),
-            None => Err(self.silent(target, url)),
+            None => {
+                self.give_up_http2(call.traffic(), url);
+                Err(self.silent(target, url))
+            }
         }
+    }
+
+    /// The host of a URL is asked in HTTP/1.1 from now on, if it was asked otherwise; whether that is new.
+    fn give_up_http2(&self, traffic: Traffic, url: &Url) -> bool {
+        traffic == Traffic::Question && self.transport.give_up_http2(url)
     }
 
     /// A failed connection as a failure.
@@ -302,7 +309,6 @@ impl Client {
 
     /// Silence as a failure.
     pub(super) fn silent(&self, target: &Target, url: &Url) -> Failure {
-        self.transport.give_up_http2(url, "it is silent");
         Failure::transient(RegistryError::Connection {
             what: target.what.clone(),
             host: endpoint::host(url),
@@ -359,7 +365,11 @@ impl Client {
         target: &Target,
         response: &mut Response,
     ) -> Result<Option<Bytes>, Failure> {
-        match tokio::time::timeout(self.limits.answer, response.chunk()).await {
+        let piece = tokio::time::timeout(self.limits.answer, response.chunk()).await;
+        if !matches!(piece, Ok(Ok(_))) && response.version() == Version::HTTP_2 {
+            self.transport.give_up_http2(response.url());
+        }
+        match piece {
             Ok(Ok(chunk)) => Ok(chunk),
             Ok(Err(error)) => Err(self.broken(target, response.url(), &error)),
             Err(_) => Err(self.silent(target, response.url())),

@@ -112,11 +112,11 @@ impl Transport {
 
     /// A question to the host of a URL got no answer, perhaps for the sake of HTTP/2: from now on
     /// it is asked in HTTP/1.1. Whether that is new.
-    pub(crate) fn give_up_http2(&self, url: &Url, why: &str) -> bool {
+    pub(crate) fn give_up_http2(&self, url: &Url) -> bool {
         let is_new = self.parts.http2.give_up(url);
         if is_new {
             let host = url.authority();
-            self.parts.events.debug(format!("{host}: {why}; from now on it is asked in HTTP/1.1"));
+            self.parts.events.debug(format!("{host} broke off: from now on it is asked in HTTP/1.1"));
         }
         is_new
     }
@@ -156,18 +156,6 @@ fn reqwest_words(error: &reqwest::Error) -> String {
     words.to_owned()
 }
 
-/// Whether a request failed for the sake of HTTP/2.
-pub(crate) fn is_http2(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = next {
-        if e.is::<h2::Error>() {
-            return true;
-        }
-        next = e.source();
-    }
-    false
-}
-
 /// What a failed connection looks like.
 pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -189,21 +177,13 @@ pub(crate) fn kind(error: &reqwest::Error) -> ConnectionKind {
         if e.is::<NoSuchHost>() {
             return ConnectionKind::Name;
         }
-        next = inner(e);
+        // The source of an I/O error is not what it wraps, but the source of that.
+        next = match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        };
     }
     ConnectionKind::Network
-}
-
-/// What an error is about.
-fn inner<'a>(e: &'a (dyn std::error::Error + 'static)) -> Option<&'a (dyn std::error::Error + 'static)> {
-    // The source of an I/O error is not what it wraps, but the source of that; HTTP/2's names none.
-    if let Some(wrapped) = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
-        return Some(wrapped);
-    }
-    match e.downcast_ref::<h2::Error>() {
-        Some(error) => error.get_io().map(|io| io as &(dyn std::error::Error + 'static)),
-        None => e.source(),
-    }
 }
 
 #[cfg(test)]
