@@ -43,6 +43,9 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
 }
 
 /// One test, so that nothing else allocates.
+/// One way of expanding, ready to be carried out.
+type Run<'a> = &'a dyn Fn() -> Result<(), ExpandError>;
+
 #[test]
 fn expansion_is_bounded() {
     let questions = "${a//?/????????????????????????????????}";
@@ -69,7 +72,7 @@ fn expansion_is_bounded() {
             // What a lookup hands out counts too.
             let lookup = |name: &str| (name == "a").then(|| value.clone());
             let expander = Expander { escape: '\\' };
-            let runs: [(&str, &dyn Fn() -> Result<(), ExpandError>); 3] = [
+            let runs: [(&str, Run<'_>); 3] = [
                 ("word", &|| expander.word(&text, &lookup).map(drop)),
                 ("words", &|| expander.words(&text, &lookup).map(drop)),
                 ("raw", &|| expander.raw(&text, &lookup).map(drop)),
