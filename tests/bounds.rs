@@ -42,10 +42,10 @@ fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (result, PEAK.load(Relaxed) - before)
 }
 
-/// One test, so that nothing else allocates.
 /// One way of expanding, ready to be carried out.
 type Run<'a> = &'a dyn Fn() -> Result<(), ExpandError>;
 
+/// One test, so that nothing else allocates.
 #[test]
 fn expansion_is_bounded() {
     let questions = "${a//?/????????????????????????????????}";
