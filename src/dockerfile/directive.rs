@@ -5,6 +5,8 @@ use super::{Diagnostic, Source, Span, Word};
 use std::ops::Range;
 
 const KEYS: [&str; 3] = ["syntax", "escape", "check"];
+/// What `\s` is in Go's regular expressions.
+const BLANKS: [char; 5] = ['\t', '\n', '\x0c', '\r', ' '];
 
 /// The reader of directives while a file is parsed. The first line that is none ends them.
 #[derive(Debug, Default)]
@@ -85,7 +87,7 @@ fn without_bom<'s>(line: &PhysicalLine, source: &'s Source) -> (&'s str, usize) 
 
 /// The key, lower case, and where the value stands in `line`.
 fn split(line: &str, comment: &str) -> Option<(String, Range<usize>)> {
-    let body = line.strip_prefix(comment)?.trim_start();
+    let body = line.strip_prefix(comment)?.trim_start_matches(BLANKS);
     let name_length = body.bytes().take_while(u8::is_ascii_alphanumeric).count();
     if !body.starts_with(|first: char| first.is_ascii_alphabetic()) {
         return None;
@@ -94,12 +96,11 @@ fn split(line: &str, comment: &str) -> Option<(String, Range<usize>)> {
     if !KEYS.contains(&key.as_str()) {
         return None;
     }
-    let blank = ['\t', '\n', '\x0c', '\r', ' '];
-    let value = body[name_length..].trim_start_matches(blank).strip_prefix('=')?;
-    let (rest, value) = (value, value.trim_matches(blank));
+    let value = body[name_length..].trim_start_matches(BLANKS).strip_prefix('=')?;
+    let (rest, value) = (value, value.trim_matches(BLANKS));
     // Of blanks alone the last one is the value: `.+?` must match something.
     let length = if value.is_empty() { rest.chars().next_back()?.len_utf8() } else { value.len() };
-    let end = if value.is_empty() { line.len() } else { line.trim_end_matches(blank).len() };
+    let end = if value.is_empty() { line.len() } else { line.trim_end_matches(BLANKS).len() };
     Some((key, end - length..end))
 }
 
@@ -126,6 +127,9 @@ mod tests {
             ("# check=\u{b}a\u{b} \n", "check", Some("\u{b}a\u{b}")),
             (" # syntax=a\n", "syntax", None),
             ("# 1syntax=a\n", "syntax", None),
+            ("#\u{a0}syntax=a\n", "syntax", None),
+            ("#\u{b}syntax=a\n", "syntax", None),
+            ("#\u{c}syntax=a\n", "syntax", Some("a")),
         ] {
             let found = find(&Source::new("Dockerfile", text), key);
             assert_eq!(found.as_ref().map(|word| word.text.as_str()), expected, "{text:?}");

@@ -185,10 +185,12 @@ pub fn registry_and_prefix(text: &str) -> Result<(&str, &str), ParseReferenceErr
     Ok((host, prefix))
 }
 
-/// Host and repository of a name (`splitDockerDomain`). A first word in upper case is no host
-/// here, other than there: it nearly always is a repository that must be in lower case.
+/// Host and repository of a name (`splitDockerDomain`). A first part with upper case letters is a
+/// host: no repository can begin so.
 fn split_name(name: &str) -> Result<(String, String), ParseReferenceError> {
-    let is_host = |word: &str| word == "localhost" || word.contains(['.', ':']);
+    let is_host = |word: &str| {
+        word == "localhost" || word.contains(['.', ':']) || word.bytes().any(|b| b.is_ascii_uppercase())
+    };
     let (host, path) = match name.split_once('/') {
         Some((host, path)) if is_host(host) => (host, path),
         _ => (HUB, name),

@@ -66,6 +66,8 @@ pub struct CacheMount {
     pub sharing: Sharing,
     /// What a new one starts with: whose files, and an absolute path in them. Nothing by default.
     pub seed: Option<(CopyFrom, String)>,
+    /// The directory in it that the step sees, an absolute path; `/` is all of it.
+    pub part: String,
     /// Mode and owner of a new one that starts with nothing, where any of them is given.
     pub owner: Option<FileOwner>,
     /// Whether the step may write.

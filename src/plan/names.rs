@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::NamedContext;
 use crate::dockerfile::{
-    Diagnostic, Expander, Instruction, InstructionKind, Source, Span, Stage, Word, suggest,
+    CopyInstruction, Diagnostic, Expander, Instruction, InstructionKind, Source, Span, Stage, Word, suggest,
 };
 use crate::image::{ParsePlatformError, Platform, Reference};
 
@@ -185,15 +185,7 @@ impl<'a> Names<'a> {
         if let Some(stage) = self.stage_from(from, number)? {
             return Ok(CopyFrom::Stage(stage));
         }
-        match from.parse::<Reference>() {
-            Ok(reference) => Ok(CopyFrom::Image(FromImage::Registry(reference))),
-            Err(error) => {
-                let near = suggest(from, self.contexts.keys().map(String::as_str));
-                let meant = near.map(|near| format!("; did you mean the build context '{near}'?"));
-                let meant = meant.unwrap_or_default();
-                Err(format!("'{from}' is neither a stage before this one nor an image: {error}{meant}"))
-            }
-        }
+        self.image_from(from).map(|reference| CopyFrom::Image(FromImage::Registry(reference)))
     }
 
     /// The base of a stage, expanded.
@@ -253,7 +245,8 @@ impl<'a> Names<'a> {
 
     /// What is wrong with the names of any stage, in the order in which BuildKit looks at them: what
     /// `FROM` names, where stages copy from, whether images can be called so. Also of those that
-    /// are not needed, as in BuildKit (`buildDispatchStates`, `buildStageDependencyGraph`).
+    /// are not needed, as in BuildKit (`buildDispatchStates`, `buildStageDependencyGraph`,
+    /// `resolveReachableStages`).
     pub(super) fn check(&self) -> Vec<Diagnostic> {
         let mut errors = Vec::new();
         for stage in self.stages {
@@ -267,8 +260,10 @@ impl<'a> Names<'a> {
         if errors.is_empty() {
             errors.extend(self.circle());
         }
-        let checked = self.stages.iter().enumerate().map(|(number, stage)| self.check_image(number, stage));
-        errors.extend(checked.filter_map(Result::err));
+        for (number, stage) in self.stages.iter().enumerate() {
+            errors.extend(self.check_image(number, stage).err());
+            errors.extend(stage.instructions.iter().filter_map(|i| self.check_images_from(i).err()));
+        }
         errors
     }
 
@@ -281,12 +276,14 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The first circle of stages that copy from each other or from themselves, needed or not
-    /// (BuildKit, `validateCircularDependency`).
+    /// The first circle of stages that copy from each other or from themselves, needed or not. Of
+    /// several instructions that read one stage it is the last that counts (BuildKit,
+    /// `validateCircularDependency`).
     fn circle(&self) -> Option<Diagnostic> {
         let reads = |number: usize| {
             let instructions = self.stages[number].instructions.iter();
-            let named = instructions.flat_map(|i| froms(&i.kind).into_iter().map(move |from| (i, from)));
+            let named =
+                instructions.rev().flat_map(|i| froms(&i.kind).into_iter().map(move |from| (i, from)));
             // A mount's number is a stage here only; in BuildKit it closes no circle.
             let named = named.filter(|(i, from)| {
                 !matches!(i.kind, InstructionKind::Run(_)) || from.parse::<usize>().is_err()
@@ -309,10 +306,18 @@ impl<'a> Names<'a> {
         // A circle has an instruction that reads its own stage or one after it.
         let forward = |number: usize| reads(number).filter(move |(_, other)| *other >= number);
         let mut all = (0..self.stages.len()).flat_map(|n| forward(n).map(move |(i, other)| (n, i, other)));
-        let (_, instruction, other) = all.find(|(number, _, other)| leads(*other, *number))?;
+        let (number, instruction, other) = all.find(|(number, _, other)| leads(*other, *number))?;
         let name = self.stages[other].name.as_ref().map_or_else(|| other.to_string(), |n| n.text.clone());
-        let message = format!("the stages go round in a circle: '{name}' reads this one in turn");
-        let diagnostic = Diagnostic::new(&instruction.source, instruction.span, message);
+        let span = match &instruction.kind {
+            InstructionKind::Copy(CopyInstruction { from: Some(from), .. }) => from.span,
+            _ => instruction.span,
+        };
+        let message = if number == other {
+            format!("'{name}' is this stage itself")
+        } else {
+            format!("the stages go round in a circle: '{name}' reads this one in turn")
+        };
+        let diagnostic = Diagnostic::new(&instruction.source, span, message);
         Some(diagnostic.with_help("a stage can read only those that are written before it"))
     }
 
@@ -334,14 +339,41 @@ impl<'a> Names<'a> {
         // A stage after this one is no error as long as nobody needs this one.
         let stages = 0..self.stages.len() as i64;
         let out_of_range = from.text.parse::<i64>().is_ok_and(|index| !stages.contains(&index));
-        let itself = self.stage_named(&from.text, self.stages.len()) == Some(number)
-            || from.text.parse() == Ok(number);
         match self.stage_from(&from.text, number) {
-            Err(message) if out_of_range || itself => {
-                Err(Diagnostic::new(&instruction.source, from.span, message))
-            }
+            Err(message) if out_of_range => Err(Diagnostic::new(&instruction.source, from.span, message)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the images that an instruction takes files from can be called so.
+    fn check_images_from(&self, instruction: &Instruction) -> Result<(), Diagnostic> {
+        let span = match &instruction.kind {
+            InstructionKind::Copy(CopyInstruction { from: Some(from), .. }) => {
+                // One with variables has been found.
+                if check_variables(instruction, from, self.expander).is_err() {
+                    return Ok(());
+                }
+                from.span
+            }
+            _ => instruction.span,
+        };
+        for from in froms(&instruction.kind) {
+            let known = from.parse::<i64>().is_ok() || self.stage_anywhere(&from).is_some();
+            if !known && self.context(self.by_name(&from)).is_none() {
+                self.image_from(&from).map_err(|m| Diagnostic::new(&instruction.source, span, m))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The image in a registry that a `--from` names, which means nothing else.
+    fn image_from(&self, from: &str) -> Result<Reference, String> {
+        from.parse::<Reference>().map_err(|error| {
+            let near = suggest(from, self.contexts.keys().map(String::as_str));
+            let meant = near.map(|near| format!("; did you mean the build context '{near}'?"));
+            let meant = meant.unwrap_or_default();
+            format!("'{from}' is neither a stage before this one nor an image: {error}{meant}")
+        })
     }
 }
 

@@ -266,12 +266,15 @@ fn mounts_have_buildkits_defaults() {
          RUN --mount=target=b,source=../s/$V --mount=type=cache,target=x/../c \
          --mount=type=cache,target=/d,id=i,sharing=locked,uid=7,ro --mount=type=tmpfs,dst=/t,size=1k \
          --mount=type=secret,id=a/b --mount=type=secret,target=/x/y,required --mount=type=secret,id=z,env=Z \
-         --mount=type=ssh --mount=type=ssh,id=other,mode=0666 --mount=type=bind,from=a,rw,target=. true",
+         --mount=type=ssh --mount=type=ssh,id=other,mode=0666 --mount=type=bind,from=a,rw,target=. \
+         --mount=type=cache,target=/e,mode=7777 --mount=type=cache,target=/f,source=p/../q,mode=700 \
+         --mount=type=cache,target=/g,from=a,source=s --mount=type=ssh,mode=4640 true",
     );
     let cache = |id: &str| CacheMount {
         id: id.to_owned(),
         sharing: Sharing::Shared,
         seed: None,
+        part: "/".to_owned(),
         owner: None,
         access: Access::Writable,
     };
@@ -281,6 +284,7 @@ fn mounts_have_buildkits_defaults() {
         access: Access::WrittenReadOnly,
         ..cache("/i")
     };
+    let seeded = CacheMount { seed: Some((CopyFrom::Stage(0), "/s".to_owned())), ..cache("//g") };
     let secret = |id: &str, env: Option<&str>, required| RunMountKind::Secret {
         id: id.to_owned(),
         env: env.map(str::to_owned),
@@ -300,6 +304,10 @@ fn mounts_have_buildkits_defaults() {
         (Some("/run/buildkit/ssh_agent.0"), ssh("default", 0o600)),
         (Some("/run/buildkit/ssh_agent.1"), ssh("other", 0o666)),
         (Some("/w"), bind(CopyFrom::Stage(0), "/", Access::Writable)),
+        (Some("/e"), RunMountKind::Cache(CacheMount { owner: Some(owner(0o777)), ..cache("//e") })),
+        (Some("/f"), RunMountKind::Cache(CacheMount { part: "/q".to_owned(), ..cache("//f") })),
+        (Some("/g"), RunMountKind::Cache(seeded)),
+        (Some("/run/buildkit/ssh_agent.2"), ssh("default", 0o640)),
     ];
     let expected: Vec<RunMount> = expected
         .into_iter()

@@ -104,8 +104,9 @@ pub(crate) fn reference(flag: &str, text: &str) -> Result<Reference, Usage> {
     };
     let reference: Reference =
         text.parse().map_err(|e: <Reference as std::str::FromStr>::Err| wrong(&e.to_string()))?;
-    // The grammar takes `Acme/app` for a host, and then finds that it is none.
-    if reference.repository().contains(|c: char| c.is_ascii_uppercase()) {
+    // The grammar takes the first word of `Acme/app` for a host, which nobody means.
+    let host = reference.registry();
+    if host.contains(|c: char| c.is_ascii_uppercase()) && !host.contains(['.', ':']) {
         return Err(wrong("the repository has upper case letters"));
     }
     Ok(reference)

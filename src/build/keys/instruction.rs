@@ -90,7 +90,9 @@ fn mount_words(mount: &RunMount) -> Vec<String> {
         RunMountKind::Bind { source, access: a, .. } => words("bind", vec![source.clone(), access(a)]),
         RunMountKind::Cache(cache) => {
             let owner = cache.owner.as_ref().map(owned).unwrap_or_default();
-            words("cache", vec![cache.id.clone(), owner, access(&cache.access)])
+            let mut rest = vec![cache.id.clone(), owner, access(&cache.access)];
+            rest.extend(Some(cache.part.clone()).filter(|part| part != "/"));
+            words("cache", rest)
         }
         RunMountKind::Tmpfs { size, access: a } => {
             let size = size.map(|s| s.to_string()).unwrap_or_default();

@@ -1,11 +1,13 @@
 //! Files of the context, a stage or an image as a directory or file that can be mounted.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -238,6 +240,27 @@ pub(super) fn start_empty(directory: &Path, seed: Option<&Path>, owner: FileOwne
     dress(directory, root.as_ref(), true).map_err(failed)
 }
 
+/// A directory in a cache, links followed inside the cache.
+///
+/// # Errors
+/// It is not there, or is no directory.
+pub(super) fn part_of_cache(cache: &Path, part: &str) -> Result<PathBuf, Error> {
+    let failed = |e: io::Error| Error::other(format!("cannot read {part} of a cache: {e}"));
+    let view = DirView::at(cache).map_err(failed)?;
+    let real = resolve(&view, part.as_bytes(), true).map_err(failed)?;
+    if real.is_empty() {
+        return Ok(cache.to_owned());
+    }
+    match view.node(&real).map_err(failed)? {
+        Some(node) if node.kind == NodeKind::Directory => Ok(cache.join(OsStr::from_bytes(&real))),
+        Some(_) => Err(Error::other(format!("{part} of a cache is no directory"))),
+        None => Err(Error::Other {
+            message: format!("there is no {part} in the cache yet"),
+            help: Some("leave out `source`, or make the directory in a step before this one".to_owned()),
+        }),
+    }
+}
+
 fn walk(
     view: &DirView,
     directory: &[u8],
@@ -296,4 +319,35 @@ pub(in crate::build) fn private_directory(parent: &Path) -> Result<tempfile::Tem
     let failed = |e: io::Error| Error::other(format!("cannot make a directory in {}: {e}", parent.display()));
     fs::create_dir_all(parent).map_err(failed)?;
     tempfile::Builder::new().prefix("m").tempdir_in(parent).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_caches_stay_inside() {
+        let cache = tempfile::tempdir().unwrap();
+        let root = cache.path();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("f"), "").unwrap();
+        for (link, target) in [("up", "../../a"), ("out", "/a/b"), ("host", "/proc")] {
+            std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+        }
+        for (part, expected) in [
+            ("/", Ok("")),
+            ("/a/b", Ok("a/b")),
+            ("/up/b", Ok("a/b")),
+            ("/out", Ok("a/b")),
+            ("/f", Err("no directory")),
+            ("/c", Err("there is no /c")),
+            ("/host", Err("there is no /host")),
+        ] {
+            match (part_of_cache(root, part), expected) {
+                (Ok(found), Ok(below)) => assert_eq!(found, root.join(below), "{part}"),
+                (Err(error), Err(words)) => assert!(error.to_string().contains(words), "{part}: {error}"),
+                (found, _) => panic!("{part}: {found:?}"),
+            }
+        }
+    }
 }

@@ -160,11 +160,15 @@ impl Prepared {
         }
         let key = cache_key(cache, seeded.as_deref());
         if let Some((_, lease)) = self.leases.iter().find(|(known, _)| *known == key) {
-            return Ok(MountSource::Directory(lease.path().to_owned(), Fate::Kept));
+            return Ok(MountSource::Directory(files::part_of_cache(lease.path(), &cache.part)?, Fate::Kept));
         }
-        // In place a cache may have to be copied there and back: two at once would lose what one did.
-        let alone = !executor.can_mount() && cache.sharing == Sharing::Shared;
-        let sharing = if alone { Sharing::Private } else { cache.sharing };
+        let sharing = match cache.sharing {
+            // Nobody may put a link in the way to a part of it once that has been looked up.
+            _ if cache.part != "/" => Sharing::Locked,
+            // In place a cache may have to be copied there and back: two at once would lose what one did.
+            Sharing::Shared if !executor.can_mount() => Sharing::Private,
+            sharing => sharing,
+        };
         let owner = cache.owner.unwrap_or(FileOwner { mode: 0o755, uid: 0, gid: 0 });
         let seed = seed.as_deref();
         let make = |one: &Path| {
@@ -177,7 +181,7 @@ impl Prepared {
         if let Some(saving) = executor.saving {
             saving.used(&key, cache, &lease);
         }
-        let path = lease.path().to_owned();
+        let path = files::part_of_cache(lease.path(), &cache.part)?;
         self.leases.push((key, lease));
         Ok(MountSource::Directory(path, Fate::Kept))
     }

@@ -294,14 +294,16 @@ impl<'s> Reader<'s> {
         // The first byte goes, blank or not, so an indented comment keeps its `#` and names
         // nothing, as in BuildKit.
         let text = line.text(self.source);
-        // A blank of several bytes is cut in two, which leaves something.
-        let body = text.get(1..).unwrap_or(text.trim_start());
-        let start = line.end - body.trim_start().len();
+        // Of a blank of several bytes the others stay, and are no blanks.
+        let body = String::from_utf8_lossy(text.as_bytes().get(1..).unwrap_or_default());
         let body = body.trim();
         if body.is_empty() {
             self.comments.clear();
         } else {
-            self.comments.push(Word { text: body.to_owned(), span: Span::new(start, start + body.len()) });
+            let shown = text.get(1..).unwrap_or(text.trim_start());
+            let start = line.end - shown.trim_start().len();
+            let span = Span::new(start, start + shown.trim().len());
+            self.comments.push(Word { text: body.to_owned(), span });
         }
     }
 

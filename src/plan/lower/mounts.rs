@@ -89,6 +89,7 @@ impl Lowering<'_> {
             id: format!("{namespace}/{id}"),
             sharing: mount.sharing.unwrap_or(Sharing::Shared),
             owner: (given && source == "/").then(|| owner(mount, 0o755)),
+            part: if seed.is_none() { source.clone() } else { "/".to_owned() },
             seed: seed.map(|from| (from, source)),
             access: access(mount),
         }
@@ -127,9 +128,10 @@ fn access(mount: &Mount) -> Access {
     }
 }
 
+/// Of a mode only the permissions count, not the three bits above them.
 fn owner(mount: &Mount, mode: u32) -> FileOwner {
     FileOwner {
-        mode: mount.mode.unwrap_or(mode) & 0o7777,
+        mode: mount.mode.unwrap_or(mode) & 0o777,
         uid: mount.uid.unwrap_or_default(),
         gid: mount.gid.unwrap_or_default(),
     }

@@ -239,7 +239,7 @@ fn a_variable_set_again_moves_to_the_end() {
 #[test]
 fn a_stage_that_mounts_itself_is_wrong_even_unneeded() {
     let text = |from: &str| format!("FROM scratch AS a\nRUN --mount=from={from},target=/x y\nFROM scratch\n");
-    assert!(errors(&text("a"))[0].contains("in a circle"));
+    assert!(errors(&text("a"))[0].contains("this stage itself"));
     // A number of a mount is an image in BuildKit, and here a stage where the step is needed.
     assert!(given(&text("0")).try_plan().is_ok());
 }
@@ -259,6 +259,16 @@ fn names_are_wrong_wherever_they_stand() {
         ("FROM scratch AS a\nCOPY --from=2 x /\nFROM scratch\n", "there is no stage 2"),
         ("FROM scratch AS a\nCOPY --from=0 x /\nFROM scratch\n", "this stage itself"),
         ("FROM scratch AS a\nCOPY --from=-1 x /\nFROM scratch\n", "there is no stage -1"),
+        ("FROM scratch AS a\nCOPY --from=Upper x /\nFROM scratch\n", "'Upper' is neither a stage"),
+        ("FROM scratch AS a\nRUN --mount=from=a..b,target=/x y\nFROM scratch\n", "'a..b' is neither a stage"),
+        // Before what is wrong in instructions that are needed.
+        ("FROM scratch AS a\nSTOPSIGNAL 0\nCOPY --from=Upper x /\n", "'Upper' is neither a stage"),
+        // The last of several.
+        ("FROM scratch AS a\nCOPY --from=a x /\nCOPY --from=a y /\n", "Dockerfile:3:"),
+        (
+            "FROM scratch\nFROM scratch AS a\nCOPY --from=a x /\nCOPY --from=0 y /\nCOPY --from=1 y /\n",
+            "Dockerfile:5:",
+        ),
         // And in those that are.
         (
             "FROM scratch\nCOPY --from=b x /\nFROM scratch AS b\nFROM scratch AS c\nCOPY --from=0 x /\n",
