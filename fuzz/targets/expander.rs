@@ -27,6 +27,7 @@ fuzz_target!(|data: &[u8]| {
                 Err(error) => assert!(text.get(error.range.clone()).is_some(), "{error:?}"),
             }
         }
-        assert_eq!(word.is_ok(), expander.words(text, &lookup).is_ok());
+        // Words split off cost more: what is too long for them need not be too long for one.
+        assert!(word.is_ok() || expander.words(text, &lookup).is_err());
     }
 });
