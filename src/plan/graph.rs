@@ -13,6 +13,7 @@ use super::inherit;
 use super::lower::Lowering;
 use super::metadata::{DEFAULT_PATH, set_env};
 use super::names::Names;
+use super::room::{self, Room};
 use super::scope::Scope;
 use super::step::{Action, CopyFrom, FromImage, Place, Plan, PlannedImage, PlannedStage, StageBase};
 
@@ -128,6 +129,7 @@ struct Planner<'a, B> {
     names: Names<'a>,
     /// By number in the Dockerfile.
     planned: BTreeMap<usize, (PlannedStage, Scope)>,
+    room: Room,
     errors: Vec<Diagnostic>,
     /// The stages in which triggers run, if not in all.
     triggered: Option<Vec<usize>>,
@@ -136,7 +138,7 @@ struct Planner<'a, B> {
 impl<'a, B: Bases> Planner<'a, B> {
     fn new(inputs: &'a Inputs<'a>, bases: &'a mut B, names: Names<'a>) -> Self {
         let (planned, errors) = (BTreeMap::new(), Vec::new());
-        Planner { inputs, bases, names, planned, errors, triggered: None }
+        Planner { inputs, bases, names, planned, errors, room: Room::new(), triggered: None }
     }
 
     fn stages(&self) -> &'a [Stage] {
@@ -157,11 +159,14 @@ impl<'a, B: Bases> Planner<'a, B> {
             }
             let stage = &self.stages()[number];
             let base = self.names.base(stage).unwrap_or_default();
-            let froms = stage.instructions.iter().flat_map(|i| froms(&i.kind));
+            let mut named: Vec<String> = stage.instructions.iter().flat_map(|i| froms(&i.kind)).collect();
             if let Some(base) = self.names.stage_named(&base, number) {
                 marked[base] = true;
+                // Its triggers are instructions of this stage.
+                let of_base = self.stages()[base].instructions.iter();
+                named.extend(of_base.filter_map(trigger).flat_map(|t| froms(&t.kind)));
             }
-            for from in froms {
+            for from in named {
                 if let Ok(Some(other)) = self.names.stage_from(&from, number) {
                     marked[other] = true;
                 }
@@ -204,6 +209,7 @@ impl<'a, B: Bases> Planner<'a, B> {
         inherit::begin(&mut config);
         let mut lowering = Lowering::new(arguments, &globals, self.names.expander, scope, config);
         lowering.labs = self.is_of_labs();
+        lowering.room = self.room;
         if lowering.scope.get("PATH").is_none() && !replaced && arguments.platform().os != "windows" {
             lowering.scope.set("PATH", DEFAULT_PATH);
             set_env(&mut lowering.config, "PATH", DEFAULT_PATH);
@@ -220,6 +226,7 @@ impl<'a, B: Bases> Planner<'a, B> {
                 lowering.errors = errors.map(|e| e.with_origin(self.source(), stage.span)).collect();
             }
         }
+        self.room = lowering.room;
         self.errors.append(&mut lowering.errors);
         let on_disk = lowering.steps.iter().any(|s| matches!(s.action, Action::Run(_)));
         let name = stage.name.as_ref().map_or_else(|| format!("stage-{number}"), |n| n.text.clone());
@@ -266,6 +273,10 @@ impl<'a, B: Bases> Planner<'a, B> {
                 if let Some(parent) = self.names.stage_named(&name, number) {
                     self.stage(parent)?;
                     let (planned, scope) = &self.planned[&parent];
+                    let taken = room::of_config(&planned.config);
+                    self.room
+                        .take(taken)
+                        .map_err(|error| error.at(&self.inputs.dockerfile.source, stage.span))?;
                     // What an ARG had shadowed is in force again (BuildKit, `dispatchStages`).
                     let scope = scope.clone().with_image(&planned.config.config.env);
                     return Ok((StageBase::Stage(parent), planned.config.clone(), scope));
@@ -332,6 +343,14 @@ impl<'a, B: Bases> Planner<'a, B> {
         inherit::finish(&mut config, platform, self.inputs.platform_given);
         let image = PlannedImage { stage: target, platform: platform.clone(), config };
         Plan { stages, images: vec![image], epoch }
+    }
+}
+
+/// What an `ONBUILD` brings to the stages built on its own.
+fn trigger(instruction: &Instruction) -> Option<&Instruction> {
+    match &instruction.kind {
+        InstructionKind::Onbuild(trigger) => trigger.as_deref(),
+        _ => None,
     }
 }
 

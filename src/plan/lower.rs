@@ -9,6 +9,7 @@ use crate::image::ImageConfig;
 use super::arguments::Arguments;
 use super::chmod::Chmod;
 use super::names::check_variables;
+use super::room::Room;
 use super::scope::Scope;
 use super::step::{Action, CopyFrom, CopySource, CopyStep, Ownership, Place, Step, WorkdirStep};
 use super::{history, metadata};
@@ -28,6 +29,8 @@ pub(super) struct Lowering<'a> {
     pub(super) errors: Vec<Diagnostic>,
     /// Whether the Dockerfile is of the labs channel.
     pub(super) labs: bool,
+    /// What the steps may still hold.
+    pub(super) room: Room,
     cmd_set: bool,
 }
 
@@ -51,6 +54,7 @@ impl<'a> Lowering<'a> {
             steps: Vec::new(),
             errors: Vec::new(),
             labs: false,
+            room: Room::new(),
             cmd_set: false,
         }
     }
@@ -77,6 +81,16 @@ impl<'a> Lowering<'a> {
     }
 
     fn commit(&mut self, instruction: &Instruction, action: Action, created_by: String) {
+        // A command keeps all variables, any other step its own text.
+        let variables = self.scope.all().iter().filter(|_| matches!(action, Action::Run(_)));
+        let taken = created_by.len() + variables.map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        if let Err(full) = self.room.take(taken) {
+            let full = full.at(&instruction.source, instruction.span);
+            if !self.errors.iter().any(|error| error.message == full.message) {
+                self.errors.push(full);
+            }
+            return;
+        }
         // An ONBUILD only stores its text.
         if !matches!(instruction.kind, InstructionKind::Onbuild(_)) {
             self.config.history.push(history::entry(created_by, action.has_layer()));

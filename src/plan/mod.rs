@@ -21,6 +21,7 @@ mod metadata;
 mod mount;
 mod names;
 mod outline;
+mod room;
 mod scope;
 mod step;
 mod watch;

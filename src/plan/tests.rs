@@ -10,6 +10,7 @@ use crate::image::{ImageConfig, Platform};
 mod merged;
 mod parity;
 mod places;
+mod room;
 
 /// Base images by name; every image not listed is a bare Linux with one `PATH`.
 #[derive(Default)]
