@@ -61,6 +61,10 @@ impl<'a> Lowering<'a> {
 
     /// Reads one instruction; what is wrong with it goes to `errors`.
     pub(super) fn instruction(&mut self, instruction: &Instruction, from: &mut ResolveFrom<'_>) {
+        // That has been said. What follows would take time and space for nothing.
+        if self.room.is_full() {
+            return;
+        }
         let lowered = match &instruction.kind {
             InstructionKind::Run(run) => self.run(instruction, run, from),
             InstructionKind::Copy(copy) => self.copy(instruction, copy, from),

@@ -8,9 +8,9 @@ use crate::image::{History, ImageConfig};
 /// BuildKit hands its builder a plan of 16 MiB at most.
 const MAX_BYTES: usize = 64 << 20;
 
-/// What is left.
+/// What is left, until something found too little.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Room(usize);
+pub(super) struct Room(Option<usize>);
 
 /// There is no room left.
 #[derive(Debug)]
@@ -18,14 +18,18 @@ pub(super) struct Full;
 
 impl Room {
     pub(super) fn new() -> Self {
-        Room(MAX_BYTES)
+        Room(Some(MAX_BYTES))
     }
 
     /// Takes up room; once there is too little, there is none.
     pub(super) fn take(&mut self, bytes: usize) -> Result<(), Full> {
-        let left = self.0.checked_sub(bytes);
-        self.0 = left.unwrap_or(0);
-        left.map(|_| ()).ok_or(Full)
+        self.0 = self.0.and_then(|left| left.checked_sub(bytes));
+        self.0.map(|_| ()).ok_or(Full)
+    }
+
+    /// Whether something found too little.
+    pub(super) fn is_full(self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -54,7 +58,8 @@ mod tests {
     fn what_is_full_stays_full() {
         let mut room = Room::new();
         assert!(room.take(MAX_BYTES - 1).is_ok());
-        assert!(room.take(2).is_err());
-        assert!(room.take(1).is_err());
+        assert!(room.take(1).is_ok() && !room.is_full(), "all of it may be used");
+        assert!(room.take(2).is_err() && room.is_full());
+        assert!(room.take(0).is_err());
     }
 }
