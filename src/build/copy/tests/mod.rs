@@ -29,16 +29,8 @@ struct Case {
 
 fn case(sources: &[&str], destination: &str) -> Case {
     let step = CopyStep {
-        add: false,
-        from: CopyFrom::Context,
         sources: sources.iter().map(|s| CopySource::Path((*s).to_owned())).collect(),
-        destination: destination.to_owned(),
-        chown: None,
-        chmod: None,
-        excludes: Vec::new(),
-        link: false,
-        parents: false,
-        unpack: None,
+        ..CopyStep::plain(CopyFrom::Context, String::new(), destination)
     };
     Case {
         context: tempfile::tempdir().unwrap(),
